@@ -1,0 +1,154 @@
+"""The gateway's own tables → settings: `[server]`, `[outbox]`, `[privacy]`, `[sources.*]`, `[consent]`.
+
+Each function gets a table that fits the schema, with the defaults filled in, and adds what the schema cannot say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.config import values
+from gateway.config.settings import ConsentSettings, OutboxSettings, Privacy, Server, Source
+from gateway.privacy.consent import SHIPPED_REGIONS, RegionRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gateway.config.faults import Faults
+
+#: The example's keys are public: they open nothing but a gateway that only this machine can reach.
+EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000", "example-admin-token-0000"})
+
+_NOT_BUILT = "is not built yet"
+
+
+def server(table: Mapping[str, Any], faults: Faults) -> Server:
+    if table["workers"] != 1:
+        faults.add(("server", "workers"), f"more than one worker {_NOT_BUILT}; leave it out or write 1")
+    proxies = (
+        values.reading(values.network, text, faults, ("server", "trusted_proxies", number), None)
+        for number, text in enumerate(table["trusted_proxies"])
+    )
+    return Server(
+        host=table["host"],
+        port=table["port"],
+        workers=table["workers"],
+        trusted_proxies=tuple(proxy for proxy in proxies if proxy is not None),
+        max_body_bytes=values.reading(values.size, table["max_body_bytes"], faults, ("server", "max_body_bytes"), 1),
+        max_events=table["max_events"],
+        admin_token=table.get("admin_token"),
+    )
+
+
+def outbox(table: Mapping[str, Any], folder: Path, faults: Faults) -> OutboxSettings:
+    retention, window = (
+        values.reading(values.duration, table[key], faults, ("outbox", key), 0.0)
+        for key in ("retention", "dedup_window")
+    )
+    if retention < window:
+        faults.add(("outbox", "retention"), "expected at least `dedup_window`: a forgotten event has no duplicates")
+    path = values.reading(sqlite_path, table["url"], faults, ("outbox", "url"), "")
+    return OutboxSettings(url=table["url"], path=folder / path, retention_s=retention, dedup_window_s=window)
+
+
+def sqlite_path(url: str) -> str:
+    """The file of a `sqlite:///` URL; as it stands, relative or absolute."""
+    if url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(f'PostgreSQL {_NOT_BUILT}; use "sqlite:///gateway.db"')
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path.strip("/") or path.endswith("/") or path == ":memory:" or "?" in path or "\0" in path:
+        raise ValueError('expected a file: "sqlite:///gateway.db" (relative) or "sqlite:////var/lib/gateway.db"')
+    return path
+
+
+def privacy(table: Mapping[str, Any], faults: Faults) -> Privacy:
+    if "encryption_key" in table:
+        faults.add(("privacy", "encryption_key"), f"encryption of stored payloads {_NOT_BUILT}; remove the key")
+    ip = table["ip_retention"]
+    return Privacy(
+        payload_retention_s=values.reading(
+            values.duration, table["payload_retention"], faults, ("privacy", "payload_retention"), 0.0
+        ),
+        ip_retention_s=None
+        if ip == "final"
+        else values.reading(values.duration, ip, faults, ("privacy", "ip_retention"), None),
+        url_parameters=tuple(table["url_parameters"]) if "url_parameters" in table else None,
+        all_digest_rules=table["digest_rules"] == "all",
+    )
+
+
+def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
+    at = ("sources", name)
+    if table["kind"] != "events":
+        faults.add((*at, "kind"), f'the kind "{table["kind"]}" {_NOT_BUILT}; expected "events"')
+    write, public = (_several(table.get(key, ())) for key in ("write_key", "public_key"))
+    if not write and not public:
+        faults.add(at, "needs a `write_key` (for servers) or a `public_key` (for browsers)")
+    origins = (
+        values.reading(values.origin, text, faults, (*at, "origins", number), "")
+        for number, text in enumerate(table["origins"])
+    )
+    return Source(
+        name=name,
+        write_keys=write,
+        public_keys=public,
+        origins=tuple(dict.fromkeys(origins)),
+        region=values.reading(values.region, table["region"], faults, (*at, "region"), None)
+        if "region" in table
+        else None,
+        default_country=values.reading(values.region, table["default_country"], faults, (*at, "default_country"), None)
+        if "default_country" in table
+        else None,
+        dedup_group=table.get("dedup_group"),
+        kind=table["kind"],
+    )
+
+
+def _several(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) -> None:
+    """One key opens one door of one source: every further use of it is a fault."""
+    used: dict[str, str] = {}
+    for place, key in _keys(sources, server):
+        label = ".".join(place)
+        if key in used:
+            faults.add(place, f"the same key as {used[key]}; every key must be different")
+        elif not key.isascii() or not key.isprintable() or " " in key:
+            faults.add(place, "expected printable ASCII characters without spaces: a key travels in a header")
+        elif key in EXAMPLE_KEYS and not _only_here(server.host):
+            faults.add(place, "the example's key is public; `gateway init` makes fresh ones")
+        used.setdefault(key, label)
+
+
+def _keys(sources: Mapping[str, Source], server: Server) -> list[tuple[tuple[str, ...], str]]:
+    keys: list[tuple[tuple[str, ...], str]] = [
+        (("sources", one.name, kind), key)
+        for one in sources.values()
+        for kind, several in (("write_key", one.write_keys), ("public_key", one.public_keys))
+        for key in several
+    ]
+    return [*keys, (("server", "admin_token"), server.admin_token)] if server.admin_token else keys
+
+
+def _only_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def consent(table: Mapping[str, Any], faults: Faults) -> ConsentSettings:
+    """The operator's regions over the shipped ones; what a part leaves out is its country's."""
+    given: dict[str, Mapping[str, Any]] = {}
+    for name, rule in table["regions"].items():
+        at = ("consent", "regions", name)
+        code = values.reading(values.region, name, faults, at, "")
+        if code in given:
+            faults.add(at, f"the region {code} is there twice")
+        given[code] = rule
+    regions = dict(SHIPPED_REGIONS)
+    for code in sorted(given, key=len):  # countries before their parts
+        base = regions.get(code) or regions.get(code[:2]) or RegionRule()
+        rule = given[code]
+        regions[code] = RegionRule(rule.get("default", base.default), rule.get("on_opt_out", base.on_opt_out))
+    return ConsentSettings(unknown_region=table["unknown_region"], regions=regions)

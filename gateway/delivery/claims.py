@@ -1,0 +1,144 @@
+"""From a stored event to a claim: asked for consent again, checked for age, mapped. What cannot go gets its reason here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.config import Instance
+from gateway.ingest.gate import Gate, accepts_test, age_limit
+from gateway.ingest.record import read
+from gateway.model.delivery import Action, Item, Skip, State
+from gateway.model.event import Event
+from gateway.outbox.lanes import Change, Due, Stored
+from gateway.outbox.packing import key_hash
+from gateway.privacy.consent import decide
+from gateway.privacy.minimize import Lens
+
+
+@dataclass(slots=True)
+class Claim:
+    """One delivery in the lane's hands, ready to be sent."""
+
+    seq: int
+    item: Item
+    #: What it may share a request with.
+    group: Hashable
+    test: bool
+    #: It comes from `delivery`, not from the log.
+    due: bool = False
+    tries: int = 0
+    first_at: float | None = None
+    frozen_s: float = 0.0
+    unseen: bool = False
+    #: Hash of its serial key.
+    serial: int | None = None
+    #: It only changes an earlier delivery of its serial key.
+    follows: bool = False
+    #: Unix seconds after which the platform no longer takes it.
+    expires_at: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A row of `decision`, read."""
+
+    #: The gate's fingerprint when it was made.
+    policy: str
+    #: Instance → outcome, reason, detail, rule.
+    to: Mapping[str, tuple[str, str, str, str]] = field(default_factory=dict)
+
+
+_decode_decided = msgspec.json.Decoder(Decided).decode
+
+
+def read_decision(data: str) -> Decided:
+    """The JSON of a decision as a value."""
+    return _decode_decided(data)
+
+
+class Claimer:
+    """Makes one instance's claims."""
+
+    def __init__(self, instance: Instance, gate: Gate) -> None:
+        self.instance = instance
+        self.destination = instance.destination
+        self._gate = gate
+        self._requirement = instance.requirement
+        self._lens = Lens.of(
+            instance.digests,
+            instance.destination.clear,
+            deny=instance.deny_fields,
+            limited_needs_ip=instance.destination.limited_needs_ip,
+            test_mode=instance.test_mode,
+        )
+        self._limit = self.destination.limits.max_age_s if instance.max_age_s is None else instance.max_age_s
+
+    def claim(self, stored: Stored, decided: Decided, now: float, due: Due | None = None) -> Claim | Change | None:
+        """A claim; or the change that settles the delivery; or `None` when this event is not for this instance."""
+        entry = decided.to.get(self.instance.name)
+        owed = entry is not None and entry[0] in ("send", "send_limited")
+        if due is None and not owed:
+            return None  # the decision itself says why: no row is needed
+        if stored.payload is None:
+            return self._settled(stored, due, State.DEAD, "payload_gone", "its retention is over")
+        event = read(stored.payload, stored.clear)
+        limited = entry is not None and entry[0] == "send_limited"
+        if not owed or decided.policy != self._gate.fingerprint:
+            decision = decide(event.consent, event.region, self._requirement, self._gate.policy)
+            if decision.action is Action.SKIP:
+                return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
+            limited = decision.action is Action.SEND_LIMITED
+        name = self.instance.platform_name(event.event_name)
+        if name is None:
+            return self._settled(stored, due, State.CANCELLED, "event_not_mapped", "the destination no longer takes it")
+        return self._map(stored, self._lens.view(event, name, limited=limited, region=event.region), now, due)
+
+    def view(self, event: Event, *, limited: bool) -> Event | None:
+        """What the destination sees of an event; `None` when it does not take its name."""
+        name = self.instance.platform_name(event.event_name)
+        return None if name is None else self._lens.view(event, name, limited=limited, region=event.region)
+
+    def _map(self, stored: Stored, event: Event, now: float, due: Due | None) -> Claim | Change:
+        destination, config = self.destination, self.instance.config
+        if event.test and not accepts_test(self.instance):
+            return self._settled(stored, due, State.DRY_RUN, "test", "the platform would count it as real")
+        limit = self._limit if destination.age_limit is None else age_limit(self.instance, event)
+        if limit is not None and now - event.event_time > limit:
+            words = f"older than the {limit / 86400:.3g} days that the platform takes"
+            return self._settled(stored, due, State.EXPIRED, "too_old", words)
+        try:
+            item = destination.map_event(event, config)
+            group = destination.group_key(event, config) if destination.group_key else None
+            key = destination.serial_key(event, config) if destination.serial_key else None
+            follows = destination.follows is not None and destination.follows(event, config)
+        except Exception as error:  # a plugin's mistake costs this one delivery
+            return self._settled(stored, due, State.DEAD, "plugin_bug", plugin_bug(destination.name, "map_event", error))
+        if isinstance(item, Skip):
+            words = item.message or item.field
+            return self._settled(stored, due, State.SKIPPED, item.reason, f"{item.field}: {words}" if item.field else words)
+        claim = Claim(stored.seq, item, group, event.test, serial=key_hash(key) if key else None, follows=follows)
+        claim.expires_at = event.event_time + limit if limit is not None else math.inf
+        if due is not None:
+            claim.due, claim.tries, claim.first_at = True, due.tries, due.first_at
+            claim.frozen_s, claim.unseen = due.frozen_s, due.unseen
+        return claim
+
+    @staticmethod
+    def _settled(stored: Stored, due: Due | None, state: State, code: str, message: str) -> Change:
+        tries = due.tries if due is not None else 0
+        first_at = due.first_at if due is not None else None
+        return Change(stored.seq, state, tries, first_at, code=code, message=message[:500])
+
+
+def plugin_bug(plugin: str, function: str, error: Exception) -> str:
+    """What a dead letter says of a plugin's exception: where, and of what kind; never its text, which may hold data."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    line = f" at line {trace.tb_lineno}" if trace is not None else ""
+    return f"plugin {plugin}: {function} raised {type(error).__name__}{line}"
+

@@ -1,0 +1,111 @@
+"""Asking a platform later what became of the requests that it only acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from gateway.delivery.clock import Clock
+from gateway.delivery.judge import dead
+from gateway.delivery.sender import Answered, Sender
+from gateway.log import get_logger
+from gateway.model.delivery import Kind, State, Verdict
+from gateway.outbox import Outbox, lanes
+from gateway.outbox.engine import Connection
+from gateway.outbox.lanes import Change, Receipt
+from gateway.outbox.packing import unpack_seqs
+
+if TYPE_CHECKING:
+    from gateway.delivery.lane import Lane
+
+#: Questions in a row before looking again what is due.
+AT_ONCE = 20
+#: How often to look, in seconds.
+LOOK_S = 1.0
+#: When the question itself got no answer, it is asked again after this many seconds.
+AGAIN_S = 60.0
+
+log = get_logger("delivery")
+
+
+class FollowUps:
+    """One lane's open questions."""
+
+    def __init__(self, lane: Lane, outbox: Outbox, sender: Sender, clock: Clock) -> None:
+        if lane.instance.follow_up is None:
+            raise ValueError("the destination has no follow-up")
+        self._lane, self._outbox, self._sender, self._clock = lane, outbox, sender, clock
+        self._plan = lane.instance.follow_up
+
+    async def run(self) -> None:
+        """Ask until the lane stops."""
+        lane = self._lane
+        while not lane.stopping:
+            now = self._clock.now()
+            due = await self._outbox.read(lambda db, now=now: lanes.due_receipts(db, lane.id, now, AT_ONCE))
+            for receipt in due:
+                if lane.stopping:
+                    return
+                await self._ask(receipt)
+            if not due:
+                await self._clock.wait(anyio.Event(), LOOK_S)
+
+    async def _ask(self, receipt: Receipt) -> None:
+        verdict = await self._verdict(receipt)
+        now = self._clock.now()
+        if verdict is None:
+            await self._outbox.write(lambda db: lanes.postpone_receipt(db, receipt, now + AGAIN_S))
+        elif verdict.kind is Kind.RECEIVED:
+            await self._later(receipt, now)
+        else:
+            await self._close(receipt, verdict, now)
+
+    async def _verdict(self, receipt: Receipt) -> Verdict | None:
+        """The platform's report; `None` when the question got no answer."""
+        instance = self._lane.instance
+        try:
+            answer = await self._sender.ask(self._plan.build_request(receipt.request_id, instance.config))
+            return None if isinstance(answer, Answered) else self._plan.classify(answer)
+        except Exception as error:  # a plugin's mistake: the question stays open until its time is up
+            log.error("follow_up_failed", instance=instance.name, error=type(error).__name__)
+            return None
+
+    async def _later(self, receipt: Receipt, now: float) -> None:
+        plan = self._plan
+        if now - receipt.sent_at > plan.give_up_s:
+            words = f"no report within {plan.give_up_s / 3600:.3g} h"
+            await self._close(receipt, Verdict(Kind.RECEIVED, "outcome_unknown", words, request_id=receipt.request_id), now)
+            return
+        wait = min(plan.max_s, plan.first_s * plan.factor ** min(receipt.asked + 1, 64))
+        await self._outbox.write(lambda db: lanes.postpone_receipt(db, receipt, now + wait))
+
+    async def _close(self, receipt: Receipt, verdict: Verdict, now: float) -> None:
+        lane = self._lane
+
+        def work(db: Connection) -> int:
+            change = self._change(db, receipt, verdict, now)
+            return lanes.close_receipt(
+                db, lane.id, receipt, verdict=str(verdict.kind), code=verdict.code, message=verdict.message, change=change, now=now
+            )
+
+        count = await self._outbox.write(work)
+        level = log.info if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED) else log.warning
+        level("outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count)
+        if verdict.kind is Kind.PAUSE:
+            await lane.pause(verdict.code, verdict.message, verdict.after_s)
+        lane.nudge()
+
+    def _change(self, db: Connection, receipt: Receipt, verdict: Verdict, now: float) -> Change | None:
+        """What the report means for each delivery of the request."""
+        if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED):
+            return None
+        if verdict.kind is Kind.PAUSE:  # they go again once the operator has mended it
+            return Change(0, State.WAITING, 1, now, next_at=now, code=verdict.code, message=verdict.message)
+        if verdict.kind is Kind.RETRY:
+            first, count, seqs = db.execute(
+                "SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)
+            ).fetchone()
+            if lanes.times_resent(db, self._lane.id, unpack_seqs(first, count, seqs)[0]) == 0:
+                return Change(0, State.WAITING, 1, now, next_at=now, code=verdict.code, message=verdict.message)
+        return dead(0, 1, now, verdict.code, verdict.message)

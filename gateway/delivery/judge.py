@@ -1,0 +1,136 @@
+"""What an answer means for each claim, and for the lane. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.config import Instance
+from gateway.delivery.claims import Claim
+from gateway.delivery.retry import Again, Past, after
+from gateway.delivery.sender import Answered
+from gateway.model.delivery import Kind, State, Verdict
+from gateway.outbox.lanes import Change, Tried
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is to be done."""
+
+    #: New rows of `delivery`.
+    changes: list[Change] = field(default_factory=list)
+    #: Claims that the platform has.
+    taken: set[int] = field(default_factory=set)
+    #: To be sent at once: halves, and what a guilty neighbour held up.
+    again: list[list[Claim]] = field(default_factory=list)
+    #: The lane has to stop.
+    pause: Verdict | None = None
+    #: Claims that go back unsent because of that.
+    back: list[Claim] = field(default_factory=list)
+    #: The platform does not work just now: counts for the breaker.
+    trouble: bool = False
+    #: It said how long to leave it alone, in seconds.
+    hold_s: float | None = None
+    #: For the record: the verdict of the request, `mixed` when claims differ.
+    verdict: str = ""
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+
+
+def judge(
+    answered: Answered, claims: Sequence[Claim], instance: Instance, frozen_s: float, now: float, rng: random.Random
+) -> Outcome:
+    """Judge one request. `frozen_s`: seconds that the lane has been paused so far, this pause included."""
+    verdict = answered.verdict
+    if isinstance(verdict, Verdict):
+        outcome = Outcome(verdict=str(verdict.kind), code=verdict.code, message=verdict.message)
+        outcome.request_id = verdict.request_id
+        if verdict.kind is Kind.SPLIT:
+            middle = len(claims) // 2
+            outcome.again = [list(claims[:middle]), list(claims[middle:])]
+            return outcome
+        outcome.trouble = verdict.kind is Kind.RETRY
+        outcome.hold_s = verdict.after_s if outcome.trouble else None
+        each = [verdict] * len(claims)
+    else:
+        each = list(verdict)
+        outcome = _summary(each)
+    at_once: list[Claim] = []
+    for claim, one in zip(claims, each, strict=True):
+        if one.kind is Kind.RETRY and one.after_s == 0 and outcome.verdict == "mixed":
+            at_once.append(claim)
+        else:
+            _judge_one(outcome, claim, one, answered.unseen, instance, frozen_s, now, rng)
+    if at_once:
+        outcome.again.append(at_once)
+    return outcome
+
+
+def _summary(each: Sequence[Verdict]) -> Outcome:
+    kinds = {one.kind for one in each}
+    telling = next((one for one in each if one.kind is not Kind.DELIVERED), each[0])
+    name = str(each[0].kind) if len(kinds) == 1 else "mixed"
+    return Outcome(verdict=name, code=telling.code, message=telling.message, request_id=telling.request_id)
+
+
+def _judge_one(
+    outcome: Outcome,
+    claim: Claim,
+    verdict: Verdict,
+    unseen: bool,
+    instance: Instance,
+    frozen_s: float,
+    now: float,
+    rng: random.Random,
+) -> None:
+    tries = claim.tries + 1
+    first_at = now if claim.first_at is None else claim.first_at
+    base = frozen_s if claim.first_at is None else claim.frozen_s
+    unseen = unseen or claim.unseen
+    match verdict.kind:
+        case Kind.DELIVERED | Kind.RECEIVED:
+            outcome.taken.add(claim.seq)
+        case Kind.PAUSE:
+            outcome.pause = verdict
+            outcome.back.append(claim)
+        case Kind.REJECT | Kind.SPLIT:
+            outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message))
+        case Kind.RETRY:
+            past = Past(tries, first_at, frozen_s - base, unseen)
+            when = after(verdict, past, instance.retry, now, rng)
+            if isinstance(when, Again):
+                outcome.changes.append(
+                    Change(
+                        claim.seq, State.WAITING, tries, first_at, base, when.at, unseen, claim.serial, verdict.code, verdict.message
+                    )
+                )
+            else:
+                words = f"{when.message}; last answer: {verdict.message or verdict.code}"
+                outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code or when.code, words))
+
+
+def dead(seq: int, tries: int, first_at: float | None, code: str, message: str) -> Change:
+    """A dead letter."""
+    return Change(seq, State.DEAD, tries, first_at, code=code, message=message[:500])
+
+
+def tried(answered: Answered, claims: Sequence[Claim], outcome: Outcome, follow_up_at: float | None) -> Tried | None:
+    """The attempt for the record; `None` when no request was tried."""
+    if not answered.tried:
+        return None
+    order = sorted(claims, key=lambda claim: claim.seq)
+    serials = [claim.serial or 0 for claim in order] if any(claim.serial is not None for claim in order) else None
+    return Tried(
+        seqs=[claim.seq for claim in order],
+        started_at=answered.started_at,
+        duration_s=answered.duration_s,
+        status=answered.status,
+        verdict=outcome.verdict,
+        code=outcome.code,
+        message=outcome.message,
+        request_id=outcome.request_id,
+        serials=serials,
+        follow_up_at=follow_up_at if outcome.request_id else None,
+    )

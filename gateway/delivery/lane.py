@@ -1,0 +1,403 @@
+"""A lane: everything one destination instance owes, on its own clock, connections, limits and breaker.
+
+    claim (log, due) → group → batch → send → judge → record
+
+The lane is the only one that touches its deliveries (one dispatcher at a time holds the lease), so that claims live in
+memory. What a crash forgets of them is read again from the log: only what had been recorded is never sent again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from gateway.config import Instance
+from gateway.delivery import judge
+from gateway.delivery.access import Access, Pause
+from gateway.delivery.batching import Batches
+from gateway.delivery.claims import Claim, Claimer
+from gateway.delivery.clock import Clock
+from gateway.delivery.decisions import Decisions
+from gateway.delivery.followup import FollowUps
+from gateway.delivery.hand import Hand
+from gateway.delivery.ratelimit import RateLimit
+from gateway.delivery.sender import Answered, Sender
+from gateway.delivery.serials import Serials
+from gateway.ingest.gate import Gate
+from gateway.log import get_logger
+from gateway.model.delivery import Attempt, Kind, State
+from gateway.model.errors import OutboxError, OutboxFailed
+from gateway.outbox import Outbox, lanes
+from gateway.outbox.engine import Connection
+from gateway.outbox.lanes import Change, Due, LaneRow, Stored, Tried
+
+#: Events read from the log at a time.
+CHUNK = 500
+#: Claims mapped before others have their turn.
+SLICE = 25
+#: How often another process's new events are looked for, in seconds.
+POLL_S = 0.25
+#: Deliveries held back in hand for an earlier one of their serial key, at most.
+HELD = 5_000
+#: How long a recording that failed is waited for, in seconds.
+RECORD_AGAIN_S = 1.0
+
+log = get_logger("delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """A lane as an operator sees it."""
+
+    instance: str
+    #: `running`, `paused` (credentials or account), `broken` (the breaker is open) or `off` (another process dispatches).
+    state: str
+    #: Unix seconds since when; `None` while it runs.
+    since: float | None = None
+    code: str = ""
+    message: str = ""
+    in_flight: int = 0
+
+
+class Lane:
+    """Delivers one instance's events until it is stopped."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        gate: Gate,
+        outbox: Outbox,
+        sender: Sender,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        observe: Callable[[Attempt], None],
+    ) -> None:
+        self.instance = instance
+        self._outbox, self._sender, self._clock, self._rng, self._observe = outbox, sender, clock, rng, observe
+        self._claimer = Claimer(instance, gate)
+        self._decisions = Decisions(outbox)
+        self._batches = Batches(instance.batch_size, instance.linger_s)
+        self._serials = Serials()
+        self._access = Access(rng)
+        self._rate = RateLimit(instance.rate, clock.now())
+        self._hand = Hand()
+        #: Read, not yet claimed.
+        self._buffer: deque[Stored | Due] = deque()
+        #: Settled without a request: to be recorded with the next attempt, or when the lane rests.
+        self._changes: list[Change] = []
+        self._id = 0
+        self._cursor = 0
+        self._in_flight = 0
+        self._due_first = False
+        self._wake = anyio.Event()
+        self._stopping = False
+
+    # What others ask.
+
+    def status(self) -> LaneStatus:
+        """How it is."""
+        name, pause, broken = self.instance.name, self._access.pause, self._access.breaker.open_since
+        if pause is not None:
+            return LaneStatus(name, "paused", pause.since, pause.code, pause.message, self._in_flight)
+        if broken is not None:
+            words = "the platform does not answer, or asks to come back later"
+            return LaneStatus(name, "broken", broken, "breaker_open", words, self._in_flight)
+        return LaneStatus(name, "running", in_flight=self._in_flight)
+
+    def nudge(self) -> None:
+        """There may be something new."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is in flight has been recorded."""
+        self._stopping = True
+        self._wake.set()
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Deliver until stopped. Raises `OutboxFailed` when the disk does."""
+        await self._open()
+        async with anyio.create_task_group() as tasks:
+            if self.instance.follow_up is not None:
+                tasks.start_soon(FollowUps(self, self._outbox, self._sender, self._clock).run)
+            while not self._stopping:
+                pause = self._access.wait_s(self._clock.now())
+                if pause > 0 or self._in_flight >= self._slots:
+                    await self._rest(pause or None)
+                elif batch := await self._next_batch():
+                    self._in_flight += 1
+                    tasks.start_soon(self._deliver, batch)
+            self._let_go(self._batches.drain())
+        await self._flush()
+        await self._sender.close()
+
+    @property
+    def id(self) -> int:
+        """`lane.id`"""
+        return self._id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping
+
+    async def _open(self) -> None:
+        def work(db: Connection) -> tuple[LaneRow, set[int], list[int]]:
+            end = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM event").fetchone()[0]
+            row = lanes.open_lane(db, self.instance.name, end)
+            return row, lanes.settled_after(db, row.id, row.cursor), lanes.waiting_serials(db, row.id)
+
+        row, settled, waiting = await self._outbox.write(work)
+        self._id, self._cursor = row.id, row.cursor
+        self._hand = Hand(row.cursor, settled)
+        self._serials.parked(waiting)
+        self._access.frozen_s = row.frozen_s
+        if row.paused_at is not None:  # whatever was wrong may have been mended: one probe at once
+            self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
+
+    @property
+    def _slots(self) -> int:
+        return 1 if self._access.probing else self.instance.max_concurrency
+
+    async def _rest(self, timeout_s: float | None) -> None:
+        await self._clock.wait(self._wake, timeout_s)
+        self._wake = anyio.Event() if self._wake.is_set() and not self._stopping else self._wake
+
+    # Claim and batch.
+
+    async def _next_batch(self) -> list[Claim]:
+        """The next batch to send, or nothing after a rest."""
+        limit = 1 if self._access.probing else self.instance.batch_size
+        count = 0
+        while not self._stopping:
+            now = self._clock.now()
+            if (batch := self._batches.ready(now, limit)) is not None:
+                return batch
+            if not self._buffer and not await self._refill(now):
+                break
+            self._claim(self._buffer.popleft(), now)
+            count += 1
+            if count % SLICE == 0:
+                await anyio.lowlevel.checkpoint()
+        if not len(self._batches):
+            await self._flush()
+        await self._rest(await self._idle_for())
+        return []
+
+    async def _refill(self, now: float) -> bool:
+        """Read on, from the log and from what is due, so that neither starves."""
+        if len(self._serials) >= HELD:
+            return False
+        lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
+
+        def look(db: Connection) -> tuple[list[Due], list[Stored]]:
+            return lanes.read_due(db, lane, now, CHUNK + in_hand), lanes.read_log(db, scan, CHUNK)
+
+        read_due, read_log = await self._outbox.read(look)
+        due = self._hand.take_due(read_due, CHUNK)
+        fresh = self._hand.take_log(read_log)
+        await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in fresh)])
+        self._due_first = not self._due_first
+        self._buffer.extend([*due, *fresh] if self._due_first else [*fresh, *due])
+        return bool(self._buffer)
+
+    def _claim(self, one: Stored | Due, now: float) -> None:
+        due, stored = (one, one.event) if isinstance(one, Due) else (None, one)
+        made = self._claimer.claim(stored, self._decisions[stored.decision], now, due)
+        if made is None:
+            self._hand.settle([stored.seq])
+        elif isinstance(made, Change):
+            self._changes.append(made)
+        else:
+            self._line_up(made, now)
+
+    def _line_up(self, claim: Claim, now: float) -> None:
+        """Into a batch, or behind the earlier delivery of its serial key."""
+        where = self._serials.admit(claim)
+        if where == "go":
+            self._batches.add(claim, now)
+        elif where == "park":
+            self._changes.append(_parked(claim, now))
+
+    async def _idle_for(self) -> float:
+        """Seconds until something is due that nobody will announce."""
+        now = self._clock.now()
+        if (ready_at := self._batches.ready_at) is not None:
+            return max(0.0, min(ready_at - now, POLL_S))
+        lane = self._id
+        due = await self._outbox.read(lambda db: lanes.next_due(db, lane)) if not len(self._hand) else None
+        return max(0.0, min(POLL_S, due - now)) if due is not None else POLL_S
+
+    # Send, judge, record.
+
+    async def _deliver(self, batch: list[Claim]) -> None:
+        """Send a batch, and its parts if it must be split, until each claim is settled, waits or is given back."""
+        work: deque[list[Claim]] = deque([batch])
+        try:
+            while work:
+                claims = await self._sendable(work.popleft())
+                if not claims:
+                    continue
+                if (wait := self._rate.take(self._clock.now())) > 0:
+                    await self._clock.wait(anyio.Event(), wait)
+                answered = await self._sender.send(claims)
+                now = self._clock.now()
+                outcome = judge.judge(answered, claims, self.instance, self._access.frozen(now), now, self._rng)
+                await self._take(answered, claims, outcome)
+                work.extendleft(reversed(outcome.again))
+                if outcome.pause is not None:
+                    self._let_go([claim for part in work for claim in part])
+                    return
+        finally:
+            self._in_flight -= 1
+            self._wake.set()
+
+    async def _sendable(self, claims: list[Claim]) -> list[Claim]:
+        """Without those that grew too old meanwhile, and those whose order or lead stands otherwise by now."""
+        now = self._clock.now()
+        changes = {
+            one.seq: _ended(one, State.EXPIRED, "too_old", "older than the platform takes")
+            for one in claims
+            if one.expires_at < now
+        }
+        bound = [one for one in claims if one.serial is not None and (one.follows or one.due) and one.seq not in changes]
+        if bound:
+            changes |= await self._outplayed(bound)
+        if not changes:
+            return claims
+        await self._record(None, [], list(changes.values()))
+        self._finish([claim for claim in claims if claim.seq in changes], set())
+        return [claim for claim in claims if claim.seq not in changes]
+
+    async def _outplayed(self, claims: list[Claim]) -> dict[int, Change]:
+        """Claims whose serial key the platform has not met yet, or has met in a newer event."""
+        lane = self._id
+        last = await self._outbox.read(
+            lambda db: [lanes.serial_delivered(db, lane, claim.serial or 0) for claim in claims]
+        )
+        found = {}
+        for claim, seq in zip(claims, last, strict=True):
+            if seq is None and claim.follows:
+                words = "it changes an earlier event that this platform never took"
+                found[claim.seq] = _ended(claim, State.SKIPPED, "original_not_delivered", words)
+            elif seq is not None and seq > claim.seq:
+                words = "the platform has a newer event of the same order or lead"
+                found[claim.seq] = _ended(claim, State.SKIPPED, "superseded", words)
+        return found
+
+    async def _take(self, answered: Answered, claims: list[Claim], outcome: judge.Outcome) -> None:
+        """Write down what came of a request, and let the lane learn from it."""
+        now = self._clock.now()
+        follow_up = self.instance.follow_up
+        tried = judge.tried(answered, claims, outcome, now + follow_up.first_s if follow_up is not None else None)
+        rows_done = [claim.seq for claim in claims if claim.due and claim.seq in outcome.taken]
+        await self._record(tried, rows_done, outcome.changes)
+        open_ = {claim.seq for part in outcome.again for claim in part} | {claim.seq for claim in outcome.back}
+        waits = {change.seq for change in outcome.changes if change.state is State.WAITING}
+        self._finish([claim for claim in claims if claim.seq not in open_], waits)
+        self._let_go(outcome.back)
+        if answered.tried:
+            await self._learn(answered, outcome, now)
+        if tried is not None:
+            done = (tried.started_at, tried.duration_s, len(tried.seqs), tried.status)
+            self._observe(Attempt(self.instance.name, *done, tried.verdict, tried.code, tried.message))
+
+    async def _learn(self, answered: Answered, outcome: judge.Outcome, now: float) -> None:
+        access, name = self._access, self.instance.name
+        if outcome.pause is not None:
+            await self.pause(outcome.pause.code, outcome.pause.message, outcome.pause.after_s)
+            return
+        if outcome.trouble:
+            was_open = access.breaker.is_open
+            access.breaker.failed(now)
+            if outcome.hold_s:
+                access.hold(now, outcome.hold_s)
+            if access.breaker.is_open and not was_open:
+                log.warning("breaker_opened", instance=name, code=outcome.code, status=answered.status)
+            return
+        if access.breaker.is_open:
+            log.info("breaker_closed", instance=name)
+        access.breaker.succeeded()
+        if access.pause is not None:
+            access.resume(now)
+            await self._write_pause()
+            log.info("lane_resumed", instance=name)
+
+    async def pause(self, code: str, message: str, after_s: float | None = None) -> None:
+        """Stop for want of access, until a probe shows that it is mended."""
+        verdict = judge.Verdict(Kind.PAUSE, code, message, after_s)
+        if self._access.stop(verdict, self._clock.now()):
+            log.error("lane_paused", instance=self.instance.name, code=code, message=message)
+        await self._write_pause()
+        self._let_go(self._batches.drain())
+
+    async def _write_pause(self) -> None:
+        pause, lane, frozen_s = self._access.pause, self._id, self._access.frozen_s
+        since, code, message = (pause.since, pause.code, pause.message) if pause is not None else (None, "", "")
+        await self._write(lambda db: lanes.set_pause(db, lane, since, code, message, frozen_s))
+
+    def _finish(self, claims: Sequence[Claim], waits: set[int]) -> None:
+        """Claims that are on disk as settled or waiting: let go of them, and call who stood behind them."""
+        self._hand.settle(claim.seq for claim in claims)
+        now = self._clock.now()
+        for claim in claims:
+            following, behind = self._serials.finish(claim, waits=claim.seq in waits)
+            for one in following:
+                self._batches.add(one, now)
+            self._hand.let_go([one.seq for one in behind if one.due])
+            self._changes.extend(_parked(one, now) for one in behind if not one.due)
+
+    def _let_go(self, claims: Sequence[Claim]) -> None:
+        """Unclaim: they are read again, from the log or from their rows."""
+        given = list(claims)
+        for claim in claims:
+            given += self._serials.let_go(claim)
+        self._hand.let_go([claim.seq for claim in given])
+
+    async def _record(self, tried: Tried | None, rows_done: list[int], changes: Sequence[Change]) -> None:
+        """Write down an attempt and changes, those that gathered included, and how far everything is settled."""
+        gathered, self._changes = self._changes, []
+        everything = [*gathered, *changes]
+        lane, cursor, now = self._id, self._hand.cursor, self._clock.now()
+
+        def work(db: Connection) -> None:
+            lanes.record(db, lane, cursor=cursor, tried=tried, settled=rows_done, changes=everything, now=now)
+
+        await self._write(work)
+        self._cursor = max(self._cursor, cursor)
+        self._hand.settle(change.seq for change in gathered)
+
+    async def _flush(self) -> None:
+        """Record what has gathered without an attempt, and how far the log has been read."""
+        if self._changes or self._hand.cursor > self._cursor:
+            await self._record(None, [], [])
+        if self._hand.cursor > self._cursor:
+            await self._record(None, [], [])
+
+    async def _write(self, work: Callable[[Connection], None]) -> None:
+        """Write, and wait for better times when the disk is full: what a platform answered must not be lost."""
+        while True:
+            try:
+                return await self._outbox.write(work)
+            except OutboxFailed:
+                raise
+            except OutboxError as error:
+                log.error("recording_failed", instance=self.instance.name, message=str(error))
+                await self._clock.wait(anyio.Event(), RECORD_AGAIN_S)
+
+
+def _parked(claim: Claim, now: float) -> Change:
+    words = "behind an earlier delivery of the same order or lead"
+    return Change(claim.seq, State.WAITING, next_at=now, serial=claim.serial, code="serial", message=words)
+
+
+def _ended(claim: Claim, state: State, code: str, message: str) -> Change:
+    return Change(claim.seq, state, claim.tries, claim.first_at, code=code, message=message)

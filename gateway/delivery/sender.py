@@ -1,0 +1,168 @@
+"""One request: built by the plugin, encoded once, signed, sent, and its answer classified. Never raises on their account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+
+from gateway.config import Instance
+from gateway.delivery.auth import Encoded, Signer, TokenRefused, TokenUnavailable, encode
+from gateway.delivery.claims import Claim, plugin_bug
+from gateway.delivery.clock import Clock
+from gateway.delivery.transport import Transport
+from gateway.model.delivery import Kind, Verdict
+from gateway.model.errors import TransportError
+from gateway.plugin import verdicts
+from gateway.plugin.destination import Batch, Request, Response
+
+#: The longest `Retry-After` that is believed, in seconds.
+RETRY_AFTER_MAX_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of one request."""
+
+    #: One for all claims, or one for each.
+    verdict: Verdict | Sequence[Verdict]
+    #: Unix seconds.
+    started_at: float
+    duration_s: float = 0.0
+    #: HTTP status; 0 when no answer came.
+    status: int = 0
+    #: A request was tried; otherwise the verdict is our own.
+    tried: bool = False
+    #: It may have arrived, and its answer was not seen.
+    unseen: bool = False
+    #: No answer came at all.
+    silent: bool = False
+
+
+class Sender:
+    """Sends one instance's requests."""
+
+    def __init__(self, instance: Instance, clock: Clock, transport: Transport) -> None:
+        self._instance, self._clock, self._transport = instance, clock, transport
+        self._signer = Signer(instance, clock, transport)
+
+    async def send(self, claims: Sequence[Claim]) -> Answered:
+        """Send one batch: claims of one group."""
+        built = self._build(claims)
+        if isinstance(built, Verdict):
+            return Answered(built, self._clock.now())
+        answered = await self._exchange(built, len(claims))
+        return _final(answered) if claims[0].test else answered
+
+    async def ask(self, request: Request) -> Answered | Response:
+        """Send a question that is not a batch; the answer as it came, or why there is none."""
+        encoded = encode(request)
+        answered, response = await self._once(encoded)
+        if response is not None and response.status == 401:
+            self._signer.forget_token()
+            answered, response = await self._once(encoded)
+        return response if response is not None else answered
+
+    async def probe(self, request: Request) -> Answered:
+        """Send a plugin's probe and classify its answer."""
+        return _final(await self._exchange(encode(request), 1))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    def _build(self, claims: Sequence[Claim]) -> Encoded | Verdict:
+        destination, n = self._instance.destination, len(claims)
+        batch = Batch.of([claim.item for claim in claims], group=claims[0].group, test=claims[0].test)
+        try:
+            encoded = encode(destination.build_request(batch, self._instance.config))
+        except Exception as error:  # a plugin's mistake: found by halving, it costs one delivery
+            return verdicts.refused("plugin_bug", plugin_bug(destination.name, "build_request", error), n)
+        if encoded.body is not None and len(encoded.body) > destination.limits.bytes:
+            return verdicts.refused("too_large", f"more than {destination.limits.bytes} bytes in one request", n)
+        return encoded
+
+    async def _exchange(self, encoded: Encoded, n: int) -> Answered:
+        answered, response = await self._once(encoded)
+        if response is None:
+            return answered
+        verdict = self._classify(response, n)
+        if isinstance(verdict, Verdict) and verdict.renew_token:
+            self._signer.forget_token()
+            answered, response = await self._once(encoded)
+            if response is None:
+                return answered
+            verdict = self._classify(response, n)
+            if isinstance(verdict, Verdict) and verdict.renew_token:
+                verdict = replace(verdict, kind=Kind.PAUSE)
+        return replace(answered, verdict=verdict)
+
+    async def _once(self, encoded: Encoded) -> tuple[Answered, Response | None]:
+        started_at, start = self._clock.now(), time.perf_counter()
+        try:
+            prepared = await self._signer.sign(encoded)
+            response = await self._transport.send(prepared)
+        except TransportError as error:
+            answered = Answered(verdicts.retry(error.reason, str(error)), started_at, tried=True, silent=True)
+            answered = replace(answered, unseen=error.sent, duration_s=time.perf_counter() - start)
+            return answered, None
+        except TokenUnavailable as error:
+            verdict = verdicts.retry("token_unavailable", str(error))
+            return Answered(verdict, started_at, time.perf_counter() - start, tried=True, silent=True), None
+        except TokenRefused as error:
+            verdict = verdicts.pause(error.code, str(error))
+            return Answered(verdict, started_at, time.perf_counter() - start, tried=True), None
+        duration_s = time.perf_counter() - start
+        return Answered(verdicts.delivered(), started_at, duration_s, response.status, tried=True), response
+
+    def _classify(self, response: Response, n: int) -> Verdict | Sequence[Verdict]:
+        destination = self._instance.destination
+        try:
+            verdict = destination.classify(response, n)
+            found = [_checked(verdict, n)] if isinstance(verdict, Verdict) else [_checked(one, 1) for one in verdict]
+            if not isinstance(verdict, Verdict) and len(found) != n:
+                raise ValueError("classify gave another number of verdicts than there were events")
+        except Exception as error:  # a plugin's mistake: the answer counts as unknown
+            tries = destination.retry.unknown_tries
+            return verdicts.retry("plugin_bug", plugin_bug(destination.name, "classify", error), tries=tries)
+        least = retry_after(response.headers.get("retry-after"), self._clock.now())
+        if least is not None:
+            found = [_not_before(one, least) for one in found]
+        return found[0] if isinstance(verdict, Verdict) else found
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """The header's seconds from now, whether given as seconds or as a date; `None` for what is neither (RFC 9110 §10.2.3)."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), RETRY_AFTER_MAX_S)
+    try:
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), RETRY_AFTER_MAX_S)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _final(answered: Answered) -> Answered:
+    """What a platform took in its test mode is done with: it reports nothing about that later."""
+    given = answered.verdict
+    each = [given] if isinstance(given, Verdict) else list(given)
+    done = [replace(one, kind=Kind.DELIVERED, request_id="") if one.kind is Kind.RECEIVED else one for one in each]
+    return replace(answered, verdict=done[0] if isinstance(given, Verdict) else done)
+
+
+def _checked(verdict: Verdict, n: int) -> Verdict:
+    """A verdict that keeps the rules, whatever the plugin gave: nothing is rejected whole, one cannot be split."""
+    if verdict.kind is Kind.REJECT and n > 1:
+        return replace(verdict, kind=Kind.SPLIT)
+    if verdict.kind is Kind.SPLIT and n == 1:
+        return replace(verdict, kind=Kind.REJECT)
+    return verdict
+
+
+def _not_before(verdict: Verdict, least: float) -> Verdict:
+    if verdict.kind in (Kind.RETRY, Kind.PAUSE):
+        return replace(verdict, after_s=max(verdict.after_s or 0.0, least))
+    return verdict

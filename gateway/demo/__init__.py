@@ -1,0 +1,1 @@
+"""The demo: mock platforms on loopback, the gateway in front of them, and the example events."""

@@ -1,0 +1,1 @@
+"""From a request's bytes to events on disk: decode → validate → enrich → consent → hash → outbox."""

@@ -1,0 +1,155 @@
+"""A request body as a list of raw events. Strict: what is not plain JSON is refused, and nothing grows past its limit."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import zstandard
+
+from gateway.ingest.problem import RequestRefused
+from gateway.model.errors import Fault
+
+#: Content types of the event doors.
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+#: What `odd` looks for: an escaped NUL, or a number with more digits than 64 bits hold.
+_ODD = re.compile(rb"\\u0000|[0-9]{19}")
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a body held."""
+
+    #: For each event its JSON value, or the fault that makes the line unreadable.
+    events: list[Any]
+    #: The body may hold characters or numbers that storage cannot: each event is looked at closely.
+    odd: bool
+
+
+def read_body(data: bytes, content_type: str, encoding: str, *, max_bytes: int, max_events: int) -> Body:
+    """Decompress, parse and unwrap: one event, a list, `{"events": […]}`, or a line each.
+
+    Raises `RequestRefused`: 400 malformed or empty, 413 too large or too many, 415 unknown type or encoding.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in (JSON, NDJSON):
+        raise RequestRefused(415, "unsupported_media_type", f"Content-Type must be {JSON} or {NDJSON}")
+    data = decompress(data, encoding, max_bytes)
+    events = _lines(data, max_events) if kind == NDJSON else _unwrap(_parse(data))
+    if not events:
+        raise RequestRefused(400, "no_events", "the body holds no event")
+    if len(events) > max_events:
+        raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
+    return Body(events, _ODD.search(data) is not None)
+
+
+def decompress(data: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body in the clear, never more than `max_bytes` of it in memory."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        found = data
+    elif encoding in ("gzip", "x-gzip"):
+        found = _gunzip(data, max_bytes)
+    elif encoding == "zstd":
+        found = _unzstd(data, max_bytes)
+    else:
+        raise RequestRefused(415, "unsupported_encoding", "Content-Encoding must be gzip, zstd or identity")
+    if len(found) > max_bytes:
+        raise too_large(max_bytes)
+    return found
+
+
+def too_large(max_bytes: int) -> RequestRefused:
+    """The refusal of a body past the limit."""
+    return RequestRefused(413, "body_too_large", f"the body is larger than {max_bytes} bytes after decompression")
+
+
+def _gunzip(data: bytes, max_bytes: int) -> bytes:
+    out = b""
+    try:
+        while data:  # a gzip file may have several members
+            member = zlib.decompressobj(wbits=31)
+            out += member.decompress(data, max_bytes + 1 - len(out))
+            if len(out) > max_bytes or member.unconsumed_tail:
+                raise too_large(max_bytes)
+            if not member.eof:
+                raise RequestRefused(400, "malformed_gzip", "the gzip body is cut off")
+            data = member.unused_data
+    except zlib.error as error:
+        raise RequestRefused(400, "malformed_gzip", "the body is not gzip as its Content-Encoding says") from error
+    return out
+
+
+def _unzstd(data: bytes, max_bytes: int) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=2**23).stream_reader(data, read_across_frames=True) as reader:
+            out: bytes = reader.read(max_bytes + 1)
+    except zstandard.ZstdError as error:
+        raise RequestRefused(400, "malformed_zstd", "the body is not zstd as its Content-Encoding says") from error
+    return out
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return _decode(data)
+    except RecursionError:
+        raise RequestRefused(400, "too_deep", "the JSON is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise RequestRefused(400, "invalid_utf8", "the body is not UTF-8") from None
+    except msgspec.MsgspecError as error:
+        raise RequestRefused(400, "malformed_json", f"the body is not JSON: {_where(error)}") from None
+
+
+def _unwrap(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        events = value.get("events")
+        if isinstance(events, list) and len(value) == 1:
+            return events
+        return [value]
+    raise RequestRefused(400, "no_events", "the body must be an event, a list of events, or {\"events\": […]}")
+
+
+def _lines(data: bytes, max_events: int) -> list[Any]:
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    if len(lines) > max_events:
+        raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
+    return [_line(line) for line in lines]
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return _parse(line)
+    except RequestRefused as refused:
+        return Fault("", refused.code, refused.detail.replace("the body", "the line"))
+
+
+def _where(error: Exception) -> str:
+    """The parser's complaint with its position; it never quotes the text beyond one character."""
+    return re.sub(r"'.*'", "a character", str(error))
+
+
+def odd_faults(value: Any, path: str = "") -> list[Fault]:
+    """Places of an event that hold a NUL character or a number beyond 64 bits."""
+    if isinstance(value, str):
+        return [Fault(path, "nul_character", "the text holds a NUL character")] if "\0" in value else []
+    if isinstance(value, int) and not isinstance(value, bool):
+        fits = -(2**63) <= value < 2**63
+        return [] if fits else [Fault(path, "out_of_range", "the number does not fit 64 bits")]
+    if isinstance(value, dict):
+        found = [Fault(path, "nul_character", "a key holds a NUL character") for key in value if "\0" in key]
+        return found + [fault for key, entry in value.items() for fault in odd_faults(entry, f"{path}/{_step(key)}")]
+    if isinstance(value, list):
+        return [fault for index, entry in enumerate(value) for fault in odd_faults(entry, f"{path}/{index}")]
+    return []
+
+
+def _step(key: str) -> str:
+    return key.replace("\0", "").replace("~", "~0").replace("/", "~1")[:50]

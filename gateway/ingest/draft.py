@@ -1,0 +1,79 @@
+"""An event on its way through the door, and what its stages need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.model.errors import Fault
+from gateway.model.event import Consent
+
+if TYPE_CHECKING:
+    from gateway.config import Source
+    from gateway.ingest.gate import Gate, Routing
+    from gateway.privacy.hashing import DigestPlan
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserHints:
+    """What a request that came straight from a visitor's browser says of them."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    #: The header `Sec-GPC: 1` was there.
+    gpc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the configuration means for the stages. Made once for each configuration."""
+
+    gate: Gate
+    plan: DigestPlan
+    #: Names of the destinations that are switched on.
+    destinations: frozenset[str]
+    #: The only query parameters that stay in URLs; `None` for all but personal data.
+    url_parameters: frozenset[str] | None
+
+
+@dataclass(slots=True)
+class Draft:
+    """One event between two stages. Stages change it in place; it never leaves the door."""
+
+    #: The event as posted, valid against the schema after the first stage.
+    raw: dict[str, Any]
+    source: Source
+    #: Unix seconds.
+    received_at: float
+    #: Set when the event came straight from a browser.
+    hints: BrowserHints | None = None
+    #: Look for what storage cannot hold.
+    odd: bool = False
+    warnings: list[Fault] = field(default_factory=list)
+
+    event_id: str = ""
+    event_time: float = 0.0
+    action_source: str = "website"
+    event_source_url: str | None = None
+    referrer_url: str | None = None
+    user_data: dict[str, Any] = field(default_factory=dict)
+    custom_data: dict[str, Any] = field(default_factory=dict)
+    consent: Consent = Consent()
+    region: str | None = None
+    #: `ad_storage` allows click and browser ids.
+    click_ids: bool = True
+    routing: Routing | None = None
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    clear: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def event_name(self) -> str:
+        """The event's name, as posted."""
+        name: str = self.raw["event_name"]
+        return name
+
+    def warn(self, path: str, code: str, message: str) -> None:
+        """Tell the sender about something that did not stop the event."""
+        self.warnings.append(Fault(path, code, message))

@@ -1,0 +1,225 @@
+"""The third stage: which destinations may have the event. Consent, routing, names, age and test mode, in one answer.
+
+Most events are alike in all of that, so that whole answers are kept and looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.config import Instance, Settings, Source
+from gateway.ingest.draft import BrowserHints, Draft, Setup
+from gateway.model.delivery import Action
+from gateway.model.event import Consent, Event
+from gateway.privacy.consent import Policy, Requirement, decide, may_use_click_ids
+
+#: Answers kept. Consent strings make many of them, so that the cache is emptied when it is full.
+CACHED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The answer for one destination."""
+
+    #: `send`, `send_limited`, `skipped` or `dry_run`.
+    outcome: str
+    #: Why it is skipped, in a word: `consent`, `event_not_mapped`, `not_routed`, `too_old`.
+    reason: str
+    #: The gate's own code: `consent_missing`, `gpc` …
+    detail: str
+    #: The rule, for people.
+    rule: str
+
+    @property
+    def status(self) -> str:
+        """As the answer to the sender says it."""
+        if self.outcome == "skipped":
+            return f"skipped:{self.reason}"
+        return "dry_run" if self.outcome == "dry_run" else "queued"
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The answer for all destinations."""
+
+    #: JSON, as the outbox keeps it.
+    data: str
+    #: Instance → as the sender is told.
+    statuses: Mapping[str, str]
+    #: Instances that may have the event.
+    sends: tuple[str, ...]
+    #: No destination may have it, for want of consent: who it was is not stored.
+    anonymous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A consent object met before."""
+
+    consent: Consent
+    region: str | None
+    click_ids: bool
+
+
+class Gate:
+    """The gate under one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.policy: Policy = settings.consent.policy
+        self.instances: Mapping[str, Instance] = settings.enabled
+        self.requirements: Mapping[str, Requirement] = {
+            name: instance.requirement for name, instance in self.instances.items()
+        }
+        self.fingerprint = _fingerprint(self.policy, self.requirements)
+        self._youngest_limit = min(
+            (limit for one in self.instances.values() if (limit := shortest_age(one)) is not None), default=float("inf")
+        )
+        self._consents: dict[Any, _Seen] = {}
+        self._routings: dict[Any, Routing] = {}
+
+    def consent_of(
+        self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source
+    ) -> tuple[Consent, str | None, bool]:
+        """The consent object as a value, the region that counts, and whether click ids may be used."""
+        gpc = hints is not None and hints.gpc
+        key = (source.region, gpc, tuple(map(_hashable, raw.items())) if raw else ())
+        seen = self._consents.get(key)
+        if seen is None:
+            consent = parse_consent(raw or {}, gpc=gpc)
+            region = consent.region or source.region
+            seen = _Seen(consent, region, may_use_click_ids(consent, region, self.policy))
+            _keep(self._consents, key, seen)
+        return seen.consent, seen.region, seen.click_ids
+
+    def route(self, draft: Draft) -> Routing:
+        """The answer for an event."""
+        raw = draft.raw
+        wanted = raw.get("destinations")
+        old = draft.received_at - draft.event_time > self._youngest_limit
+        key = (
+            raw["event_name"],
+            draft.consent,
+            draft.region,
+            raw.get("test", False),
+            tuple(wanted.items()) if wanted else None,
+        )
+        if not old and (found := self._routings.get(key)) is not None:
+            return found
+        entries = {name: self._entry(draft, name, instance, wanted, old) for name, instance in self.instances.items()}
+        routing = _routing(entries, self.fingerprint)
+        if not old:
+            _keep(self._routings, key, routing)
+        return routing
+
+    def _entry(
+        self, draft: Draft, name: str, instance: Instance, wanted: Mapping[str, bool] | None, old: bool
+    ) -> Entry:
+        if wanted and not wanted.get(name, wanted.get("*", True)):
+            return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
+        if instance.platform_name(draft.event_name) is None:
+            return Entry("skipped", "event_not_mapped", "", f"{name} does not take {draft.event_name}")
+        decision = decide(draft.consent, draft.region, self.requirements[name], self.policy)
+        if decision.action is Action.SKIP:
+            return Entry("skipped", "consent", decision.reason, decision.rule)
+        limit = _age_limit(instance, draft) if old else None
+        if limit is not None and draft.received_at - draft.event_time > limit:
+            rule = f"{name} takes events up to {limit / 86400:.2g} days old"
+            return Entry("skipped", "too_old", "", rule)
+        if draft.raw.get("test") and not accepts_test(instance):
+            return Entry("dry_run", "test", decision.reason, f"{name} would count a test event as real")
+        return Entry(str(decision.action), decision.reason, "", decision.rule)
+
+
+def gate(draft: Draft, setup: Setup) -> None:
+    """Ask for every destination; an unknown name in `destinations` is a warning."""
+    wanted = draft.raw.get("destinations")
+    if wanted:
+        for name in wanted:
+            if name != "*" and name not in setup.destinations:
+                draft.warn(f"/destinations/{name}", "unknown_destination", "no destination of this name is configured")
+    draft.routing = setup.gate.route(draft)
+
+
+def parse_consent(raw: Mapping[str, Any], *, gpc: bool = False) -> Consent:
+    """The event's `consent` as a value. A browser's `Sec-GPC: 1` counts whatever the page says."""
+    fields = dict(raw)
+    if "gpp_sid" in fields:
+        fields["gpp_sid"] = _sections(fields["gpp_sid"])
+    if "region" in fields:
+        fields["region"] = fields["region"].upper()
+    if gpc:
+        fields["gpc"] = True
+    return Consent(**fields)
+
+
+def _sections(value: int | str | list[int]) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,)
+    return tuple(int(one) for one in (value.split(",") if isinstance(value, str) else value))
+
+
+def accepts_test(instance: Instance) -> bool:
+    """Whether a test event can go to this instance without counting as real."""
+    accepts = instance.destination.accepts_test
+    return accepts is not None and accepts(instance.config)
+
+
+def shortest_age(instance: Instance) -> float | None:
+    """An age in seconds below which the instance takes every event; `None` when it has no limit at all."""
+    if instance.destination.age_limit is not None:
+        return 86400.0 if instance.max_age_s is None else min(instance.max_age_s, 86400.0)
+    limits = [limit for limit in (instance.max_age_s, instance.destination.limits.max_age_s) if limit is not None]
+    return min(limits, default=None)
+
+
+def age_limit(instance: Instance, event: Event) -> float | None:
+    """The age in seconds past which the instance no longer takes this event; `None` for no limit."""
+    destination = instance.destination
+    own = destination.age_limit(event, instance.config) if destination.age_limit else destination.limits.max_age_s
+    limits = [limit for limit in (instance.max_age_s, own) if limit is not None]
+    return min(limits, default=None)
+
+
+def _age_limit(instance: Instance, draft: Draft) -> float | None:
+    event = Event(
+        event_name=draft.event_name,
+        event_id=draft.event_id,
+        event_time=draft.event_time,
+        action_source=draft.action_source,
+        user_data=draft.user_data,
+        custom_data=draft.custom_data,
+        platform_name=instance.platform_name(draft.event_name) or "",
+    )
+    return age_limit(instance, event)
+
+
+def _routing(entries: Mapping[str, Entry], fingerprint: str) -> Routing:
+    to = {name: [one.outcome, one.reason, one.detail, one.rule] for name, one in entries.items()}
+    sends = tuple(name for name, one in entries.items() if one.outcome.startswith("send"))
+    kept = any(one.outcome != "skipped" or one.reason == "too_old" for one in entries.values())
+    return Routing(
+        data=msgspec.json.encode({"policy": fingerprint, "to": to}).decode(),
+        statuses={name: one.status for name, one in entries.items()},
+        sends=sends,
+        anonymous=not kept and any(one.reason == "consent" for one in entries.values()),
+    )
+
+
+def _fingerprint(policy: Policy, requirements: Mapping[str, Requirement]) -> str:
+    parts = [policy.fingerprint, *(f"{name}={one.fingerprint}" for name, one in sorted(requirements.items()))]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _hashable(pair: tuple[str, Any]) -> tuple[str, Any]:
+    return (pair[0], tuple(pair[1])) if isinstance(pair[1], list) else pair
+
+
+def _keep(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(cache) >= CACHED:
+        cache.clear()
+    cache[key] = value

@@ -1,0 +1,128 @@
+"""The door's sentence: validate, enrich, consent, hash, record. All doors share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import anyio.lowlevel
+
+from gateway.config import Settings, Source
+from gateway.ingest.decode import Body
+from gateway.ingest.digest import digest
+from gateway.ingest.draft import BrowserHints, Draft, Setup
+from gateway.ingest.enrich import enrich
+from gateway.ingest.gate import Gate, gate
+from gateway.ingest.record import record
+from gateway.ingest.validate import validate
+from gateway.model.errors import EventInvalid, Fault
+from gateway.outbox import Appended, Outbox, Record
+from gateway.privacy.hashing import DigestPlan
+
+Stage: TypeAlias = Callable[[Draft, Setup], None]
+
+#: The stages in their order. A stage of your own goes between `enrich` and `gate`: it may change the draft and warn, or
+#: raise `EventInvalid`.
+STAGES: tuple[Stage, ...] = (validate, enrich, gate, digest)
+
+#: Events after which a large body lets others have their turn.
+SLICE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One event after the stages: what is to be stored, or why it is refused."""
+
+    draft: Draft
+    record: Record | None
+    errors: tuple[Fault, ...] = ()
+
+
+class Door:
+    """The stages under one configuration, in front of the outbox."""
+
+    def __init__(self, settings: Settings, outbox: Outbox | None, clock: Callable[[], float] = time.time) -> None:
+        instances = settings.enabled.values()
+        declared = [(instance.digests, instance.destination.clear) for instance in instances]
+        plan = DigestPlan.all(declared) if settings.privacy.all_digest_rules else DigestPlan.of(declared)
+        parameters = settings.privacy.url_parameters
+        self.gate = Gate(settings)
+        self.setup = Setup(
+            gate=self.gate,
+            plan=plan,
+            destinations=frozenset(settings.enabled),
+            url_parameters=frozenset(parameters) if parameters is not None else None,
+        )
+        self._outbox = outbox
+        self._clock = clock
+
+    def take(self, raw: Any, source: Source, now: float, *, hints: BrowserHints | None = None, odd: bool = False) -> Taken:
+        """Run one event through the stages."""
+        draft = Draft(raw, source, now, hints, odd)
+        if isinstance(raw, Fault):  # an unreadable line
+            return Taken(draft, None, (raw,))
+        try:
+            for stage in STAGES:
+                stage(draft, self.setup)
+            return Taken(draft, record(draft, self.setup))
+        except EventInvalid as error:
+            return Taken(draft, None, error.faults)
+
+    async def take_all(self, body: Body, source: Source, hints: BrowserHints | None = None) -> list[Taken]:
+        """Run a body's events through the stages, with a pause for others every few dozen."""
+        now = self._clock()
+        taken: list[Taken] = []
+        for index, raw in enumerate(body.events):
+            if index % SLICE == SLICE - 1:
+                await anyio.lowlevel.checkpoint()
+            taken.append(self.take(raw, source, now, hints=hints, odd=body.odd))
+        return taken
+
+    async def accept(self, body: Body, source: Source, hints: BrowserHints | None = None) -> dict[str, Any]:
+        """Take a body's events in and store them. Returns the answer to the sender once they are on disk."""
+        if self._outbox is None:
+            raise RuntimeError("this door has no outbox behind it")
+        taken = await self.take_all(body, source, hints)
+        records = [one.record for one in taken if one.record is not None]
+        appended = await self._outbox.append(records) if records else []
+        return answer(taken, appended)
+
+
+def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, Any]:
+    """What `POST /v1/events` answers: see docs/api.md."""
+    stored = iter(appended)
+    results = []
+    counts = {"accepted": 0, "duplicates": 0, "rejected": 0}
+    for index, one in enumerate(taken):
+        if one.record is None:
+            counts["rejected"] += 1
+            results.append(rejected(index, one))
+        elif next(stored).duplicate:
+            counts["duplicates"] += 1
+            results.append({"index": index, "event_id": one.draft.event_id, "status": "duplicate"})
+        else:
+            counts["accepted"] += 1
+            results.append(accepted(index, one))
+    return {**counts, "results": results}
+
+
+def accepted(index: int, taken: Taken) -> dict[str, Any]:
+    """The result of an event that was taken."""
+    draft = taken.draft
+    result: dict[str, Any] = {"index": index, "event_id": draft.event_id, "status": "accepted"}
+    if draft.warnings:
+        result["warnings"] = faults(draft.warnings)
+    result["destinations"] = draft.routing.statuses if draft.routing else {}
+    return result
+
+
+def rejected(index: int, taken: Taken) -> dict[str, Any]:
+    """The result of an event that was refused."""
+    return {"index": index, "status": "rejected", "errors": faults(taken.errors)}
+
+
+def faults(found: Sequence[Fault]) -> list[dict[str, str]]:
+    """Faults as the answer writes them."""
+    return [{"path": one.path, "code": one.code, "message": one.message} for one in found]

@@ -1,0 +1,86 @@
+"""The last stage: the event as bytes for the outbox, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.ingest.draft import Draft, Setup
+from gateway.model.event import Event
+from gateway.outbox import Record
+from gateway.outbox.packing import id_sum, key_hash
+from gateway.privacy.minimize import without_click_ids
+from gateway.privacy.scrub import scrub_value
+
+#: Keys of `user_data` that are deleted as soon as the last delivery is final.
+SHORT_LIVED = ("client_ip_address", "client_user_agent")
+
+_encode = msgspec.json.Encoder().encode
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_clear = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def record(draft: Draft, setup: Setup) -> Record:
+    """What the outbox keeps of an event: all of it, without anything that was hashed."""
+    raw, routing = draft.raw, draft.routing
+    if routing is None:
+        raise RuntimeError("the gate has not been asked")
+    user_data = draft.user_data
+    clear: dict[str, str] = dict(draft.clear)
+    for key in SHORT_LIVED:
+        if key in user_data:
+            clear[key] = user_data.pop(key)
+    payload: dict[str, Any] = {
+        "event_name": raw["event_name"],
+        "event_id": draft.event_id,
+        "event_time": draft.event_time,
+        "action_source": draft.action_source,
+        "user_data": user_data,
+        "custom_data": draft.custom_data,
+        "digests": draft.digests,
+        "consent": {
+            name: value for name in draft.consent.__slots__ if (value := getattr(draft.consent, name)) is not None
+        },
+        "received_at": draft.received_at,
+        "region": draft.region,
+    }
+    for key in ("app", "messaging"):
+        if key in raw:
+            payload[key] = raw[key] if draft.click_ids else without_click_ids(raw[key])
+    for key in ("original_event", "test"):
+        if key in raw:
+            payload[key] = raw[key]
+    if draft.event_source_url:
+        payload["event_source_url"] = draft.event_source_url
+    if draft.referrer_url:
+        payload["referrer_url"] = draft.referrer_url
+    if "context" in raw:
+        payload["context"] = scrub_value(raw["context"])[0]
+    source = draft.source
+    return Record(
+        dedup_key=key_hash(source.dedup_scope, raw["event_name"], draft.event_id),
+        id_sum=id_sum(draft.event_id),
+        received_at=draft.received_at,
+        source=source.name,
+        event_name=raw["event_name"],
+        event_id=draft.event_id,
+        decision=routing.data,
+        consented=routing.sends,
+        payload=_encode(payload),
+        clear=_encode(clear) if clear else None,
+    )
+
+
+def read(payload: bytes, clear: bytes | None) -> Event:
+    """The stored event as a value, with digests and places by rule. The inverse of `record`."""
+    event = _decode_event(payload)
+    if clear is None:
+        return event
+    kept = _decode_clear(clear)
+    for key in SHORT_LIVED:
+        if key in kept:
+            event.user_data[key] = kept.pop(key)  # type: ignore[index]  # just decoded: nobody else has it yet
+    if kept:
+        object.__setattr__(event, "clear", kept)
+    return event

@@ -1,0 +1,70 @@
+"""The first stage: the schema decides, then the few rules that a schema cannot say."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from gateway import schema
+from gateway.ingest.currencies import is_currency
+from gateway.ingest.decode import odd_faults
+from gateway.ingest.draft import Draft, Setup
+from gateway.model.errors import EventInvalid, Fault
+
+#: A number from here on can only be milliseconds: as seconds it would be the year 5138.
+MILLISECONDS_FROM = 1e11
+#: How far ahead a clock may be, in seconds; such a time is set to now.
+SKEW_S = 300.0
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def validate(draft: Draft, setup: Setup) -> None:
+    """Refuse what the schema refuses. Raises `EventInvalid` with a JSON pointer for each fault."""
+    if not is_valid(draft.raw):
+        raise EventInvalid(*schema.faults(draft.raw))
+    if draft.odd and (found := odd_faults(draft.raw)):
+        raise EventInvalid(*found[:20])
+    draft.event_time = _event_time(draft)
+    currency = draft.raw["custom_data"].get("currency") if "custom_data" in draft.raw else None
+    if currency is not None and not is_currency(currency.upper()):
+        raise EventInvalid(Fault("/custom_data/currency", "unknown_currency", "expected an ISO 4217 code such as EUR"))
+
+
+def is_valid(raw: object) -> bool:
+    """The schema's verdict; what nests deeper than the validator goes is refused as too deep."""
+    try:
+        return schema.is_valid(raw)
+    except (ValueError, RecursionError):
+        raise EventInvalid(Fault("", "too_deep", "the event is nested too deeply")) from None
+
+
+def _event_time(draft: Draft) -> float:
+    value = draft.raw.get("event_time")
+    if value is None:
+        return draft.received_at
+    seconds = _seconds(value)
+    if seconds < 0:
+        raise EventInvalid(Fault("/event_time", "out_of_range", "the time lies before 1970"))
+    if seconds > draft.received_at:
+        if seconds - draft.received_at > SKEW_S:
+            raise EventInvalid(Fault("/event_time", "in_future", "the time lies more than 5 minutes ahead"))
+        draft.warn("/event_time", "event_time_ahead", "the time lies ahead by less than 5 minutes: set to now")
+        return draft.received_at
+    return seconds
+
+
+def _seconds(value: float | str) -> float:
+    if not isinstance(value, str):
+        if value >= MILLISECONDS_FROM:
+            words = "expected Unix seconds; a number this large can only be milliseconds"
+            raise EventInvalid(Fault("/event_time", "in_milliseconds", words))
+        return value
+    if not _RFC3339.fullmatch(value):
+        words = "expected RFC 3339 with an offset, such as 2026-11-20T14:03:09Z, or Unix seconds"
+        raise EventInvalid(Fault("/event_time", "bad_format", words))
+    try:
+        seconds = datetime.fromisoformat(value.upper()).timestamp()
+    except (ValueError, OverflowError):
+        raise EventInvalid(Fault("/event_time", "bad_format", "no such date or time")) from None
+    return int(seconds) if seconds.is_integer() else seconds

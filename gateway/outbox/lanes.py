@@ -1,0 +1,320 @@
+"""What the dispatcher reads and writes: its place in the log, deliveries that depart from it, attempts.
+
+Functions of a connection. Those that write run on the writer's thread, inside its transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.model.delivery import State
+from gateway.outbox.engine import Connection
+from gateway.outbox.packing import pack, pack_seqs, positions, unpack_seqs
+
+#: Attempts after which every delivery is settled, unless it has a row of its own.
+SETTLING = ("delivered", "received", "mixed")
+
+#: A waiting delivery `d` is not behind an earlier one of its serial key.
+_FREE = (
+    "(d.serial IS NULL OR NOT EXISTS (SELECT 1 FROM delivery x WHERE x.lane = d.lane AND x.serial = d.serial "
+    "AND x.state = 'waiting' AND x.seq < d.seq))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """Where a lane stands."""
+
+    id: int
+    instance: str
+    cursor: int
+    paused_at: float | None
+    pause_code: str
+    pause_message: str
+    frozen_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One event as the log has it."""
+
+    seq: int
+    #: `decision.id`
+    decision: int
+    payload: bytes | None
+    clear: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery that is to be tried (again), with its event."""
+
+    event: Stored
+    tries: int
+    first_at: float | None
+    frozen_s: float
+    unseen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A delivery's new state: a row of `delivery`."""
+
+    seq: int
+    state: State
+    tries: int = 0
+    first_at: float | None = None
+    frozen_s: float = 0.0
+    next_at: float | None = None
+    unseen: bool = False
+    serial: int | None = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One HTTP try, to be recorded."""
+
+    #: Ascending.
+    seqs: Sequence[int]
+    started_at: float
+    duration_s: float
+    status: int
+    verdict: str
+    code: str
+    message: str
+    request_id: str = ""
+    #: Hashes of serial keys in the order of `seqs`, for destinations that have them.
+    serials: Sequence[int] | None = None
+    #: When to ask for the outcome, for `received`.
+    follow_up_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A request whose outcome is still to be asked for."""
+
+    attempt: int
+    request_id: str
+    sent_at: float
+    asked: int
+    next_at: float
+
+
+def open_lane(db: Connection, instance: str, end: int) -> LaneRow:
+    """The lane of an instance; a new one starts at the end of the log."""
+    db.execute("INSERT OR IGNORE INTO lane (instance, cursor) VALUES (?, ?)", (instance, end - 1))
+    row = db.execute(
+        "SELECT id, instance, cursor, paused_at, pause_code, pause_message, frozen_s FROM lane WHERE instance = ?",
+        (instance,),
+    ).fetchone()
+    return LaneRow(*row)
+
+
+def settled_after(db: Connection, lane: int, cursor: int) -> set[int]:
+    """Numbers past the cursor that need no reading: they were answered, or have a row of their own."""
+    settled = {row[0] for row in db.execute("SELECT seq FROM delivery WHERE lane = ? AND seq > ?", (lane, cursor))}
+    rows = db.execute(
+        f"SELECT first_seq, count, seqs FROM attempt WHERE lane = ? AND last_seq > ? AND verdict IN {SETTLING}",
+        (lane, cursor),
+    )
+    for first, count, seqs in rows:
+        settled.update(seq for seq in unpack_seqs(first, count, seqs) if seq > cursor)
+    return settled
+
+
+def waiting_serials(db: Connection, lane: int) -> list[int]:
+    """Hashes of the serial keys that have a delivery waiting."""
+    rows = db.execute("SELECT serial FROM delivery WHERE lane = ? AND state = 'waiting' AND serial IS NOT NULL", (lane,))
+    return [row[0] for row in rows]
+
+
+def read_log(db: Connection, after: int, limit: int) -> list[Stored]:
+    """The next events of the log."""
+    rows = db.execute(
+        "SELECT e.seq, e.decision, e.payload, c.data FROM event e LEFT JOIN clear c ON c.seq = e.seq "
+        "WHERE e.seq > ? ORDER BY e.seq LIMIT ?",
+        (after, limit),
+    )
+    return [Stored(*row) for row in rows.fetchall()]
+
+
+def read_due(db: Connection, lane: int, now: float, limit: int) -> list[Due]:
+    """Deliveries whose time has come, the longest due first."""
+    rows = db.execute(
+        "SELECT e.seq, e.decision, e.payload, c.data, d.tries, d.first_at, d.frozen_s, d.unseen "
+        "FROM delivery d JOIN event e ON e.seq = d.seq LEFT JOIN clear c ON c.seq = d.seq "
+        f"WHERE d.lane = ? AND d.state = 'waiting' AND d.next_at <= ? AND {_FREE} ORDER BY d.next_at, d.seq LIMIT ?",
+        (lane, now, limit),
+    )
+    return [Due(Stored(*row[:4]), row[4], row[5], row[6], bool(row[7])) for row in rows.fetchall()]
+
+
+def next_due(db: Connection, lane: int) -> float | None:
+    """When the next waiting delivery is due, Unix seconds."""
+    row = db.execute(
+        f"SELECT d.next_at FROM delivery d WHERE d.lane = ? AND d.state = 'waiting' AND {_FREE} ORDER BY d.next_at LIMIT 1",
+        (lane,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def decisions(db: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """Decision numbers → their JSON."""
+    found = {}
+    for number in numbers:
+        row = db.execute("SELECT data FROM decision WHERE id = ?", (number,)).fetchone()
+        if row is not None:
+            found[number] = row[0]
+    return found
+
+
+def record(
+    db: Connection,
+    lane: int,
+    *,
+    cursor: int | None,
+    tried: Tried | None,
+    settled: Sequence[int],
+    changes: Sequence[Change],
+    now: float,
+) -> None:
+    """Write down an attempt and what it means: `settled` deliveries lose their row, `changes` get one.
+
+    The caller's lane owns the deliveries (one dispatcher at a time), so that nothing is compared first.
+    """
+    if tried is not None:
+        _insert_attempt(db, lane, tried, now)
+    if settled:
+        db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq in settled])
+    if changes:
+        db.executemany(
+            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_row(lane, change, now) for change in changes],
+        )
+    if cursor is not None:
+        db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
+
+
+def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:
+    past = (change.tries, change.first_at, change.frozen_s, change.next_at, int(change.unseen), change.serial)
+    return (lane, change.seq, str(change.state), *past, change.code, change.message, now)
+
+
+def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None:
+    seqs = tried.seqs
+    added = db.execute(
+        "INSERT INTO attempt (lane, first_seq, last_seq, count, seqs, started_at, duration_s, status, verdict, code, "
+        "message, request_id, serials) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            lane,
+            seqs[0],
+            seqs[-1],
+            len(seqs),
+            pack_seqs(seqs),
+            tried.started_at,
+            tried.duration_s,
+            tried.status,
+            tried.verdict,
+            tried.code,
+            tried.message,
+            tried.request_id,
+            pack("q", tried.serials) if tried.serials is not None else None,
+        ),
+    )
+    if tried.follow_up_at is not None:
+        db.execute(
+            "INSERT INTO receipt VALUES (?, ?, ?, ?, 0, ?)",
+            (added.lastrowid, lane, tried.request_id, now, tried.follow_up_at),
+        )
+
+
+def times_resent(db: Connection, lane: int, seq: int) -> int:
+    """How often a platform's late report had this event sent again."""
+    row = db.execute(
+        "SELECT count(*) FROM attempt WHERE lane = ? AND verdict = 'retry' AND request_id <> '' AND last_seq >= ? "
+        "AND first_seq <= ?",
+        (lane, seq, seq),
+    ).fetchone()
+    return int(row[0])
+
+
+def due_receipts(db: Connection, lane: int, now: float, limit: int) -> list[Receipt]:
+    """Requests whose outcome is to be asked for now."""
+    rows = db.execute(
+        "SELECT attempt, request_id, sent_at, asked, next_at FROM receipt WHERE lane = ? AND next_at <= ? "
+        "ORDER BY next_at LIMIT ?",
+        (lane, now, limit),
+    )
+    return [Receipt(*row) for row in rows.fetchall()]
+
+
+def next_receipt(db: Connection, lane: int) -> float | None:
+    """When the next outcome is to be asked for, Unix seconds."""
+    row = db.execute("SELECT min(next_at) FROM receipt WHERE lane = ?", (lane,)).fetchone()
+    return row[0] if row else None
+
+
+def postpone_receipt(db: Connection, receipt: Receipt, next_at: float) -> None:
+    """Ask again later."""
+    db.execute("UPDATE receipt SET asked = asked + 1, next_at = ? WHERE attempt = ?", (next_at, receipt.attempt))
+
+
+def close_receipt(
+    db: Connection, lane: int, receipt: Receipt, *, verdict: str, code: str, message: str, change: Change | None, now: float
+) -> int:
+    """Write down a reported outcome; `change` (its `seq` is ignored) is made for each of the request's deliveries.
+
+    Returns how many deliveries it was.
+    """
+    row = db.execute("SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)).fetchone()
+    seqs = unpack_seqs(*row)
+    own = {
+        seq
+        for (seq,) in db.execute(
+            "SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, seqs[0], seqs[-1])
+        )
+    }
+    seqs = [seq for seq in seqs if seq not in own]
+    db.execute(
+        "UPDATE attempt SET verdict = ?, code = ?, message = ? WHERE id = ?", (verdict, code, message, receipt.attempt)
+    )
+    db.execute("DELETE FROM receipt WHERE attempt = ?", (receipt.attempt,))
+    if change is not None:
+        record(
+            db,
+            lane,
+            cursor=None,
+            tried=None,
+            settled=(),
+            changes=[replace(change, seq=seq) for seq in seqs],
+            now=now,
+        )
+    return len(seqs)
+
+
+def set_pause(db: Connection, lane: int, paused_at: float | None, code: str, message: str, frozen_s: float) -> None:
+    """Write down that a lane stopped or went on."""
+    db.execute(
+        "UPDATE lane SET paused_at = ?, pause_code = ?, pause_message = ?, frozen_s = ? WHERE id = ?",
+        (paused_at, code, message, frozen_s, lane),
+    )
+
+
+def serial_delivered(db: Connection, lane: int, serial: int) -> int | None:
+    """The last event with this serial key that the platform took; `None` if it took none."""
+    best: int | None = None
+    rows = db.execute(
+        f"SELECT first_seq, count, seqs, serials FROM attempt WHERE lane = ? AND serials IS NOT NULL "
+        f"AND verdict IN {SETTLING} ORDER BY id DESC",
+        (lane,),
+    )
+    for first, count, packed, serials in rows:
+        for at in positions(serials, serial, "q"):
+            seq = unpack_seqs(first, count, packed)[at]
+            own = db.execute("SELECT state FROM delivery WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
+            if own is None and (best is None or seq > best):
+                best = seq
+    return best

@@ -1,0 +1,153 @@
+"""The database's shape, as steps that only go forward. Applied at start, each in a transaction.
+
+An event is stored once. That a destination owes it nothing, or has it still to send, is told by the event's decision and
+the destination's position in the log (`lane.cursor`); only what departs from that (to be tried again, dead, expired …) has a
+row of its own in `delivery`. Delivered is what a row of `attempt` says was delivered.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+from gateway.model.errors import OutboxError
+from gateway.outbox.engine import Connection, FileLock, sqlite3, translated
+
+migrations = Migrations("gateway")
+
+
+@migrations()
+def m001_the_log(db: Any) -> None:
+    """Events in the order of acceptance."""
+    db.execute(
+        """
+        CREATE TABLE event (
+          seq INTEGER PRIMARY KEY,       -- order of acceptance, never used twice
+          received_at REAL NOT NULL,     -- Unix seconds
+          source TEXT NOT NULL,
+          event_name TEXT NOT NULL,
+          event_id TEXT NOT NULL,
+          decision INTEGER NOT NULL,     -- decision.id
+          payload BLOB                   -- the Event as JSON, without `clear`; NULL once its retention is over
+        )"""
+    )
+    db.execute(
+        """
+        CREATE TABLE clear (             -- personal data that platforms want unhashed: short-lived
+          seq INTEGER PRIMARY KEY,
+          data BLOB NOT NULL             -- JSON: client_ip_address, client_user_agent, city …
+        )"""
+    )
+    db.execute(
+        """
+        CREATE TABLE decision (          -- the distinct answers of the consent gate and the routing
+          id INTEGER PRIMARY KEY,
+          data TEXT NOT NULL             -- JSON: {"policy": …, "to": {instance: [outcome, reason, detail, rule]}}
+        )"""
+    )
+    db.execute("CREATE UNIQUE INDEX decision_data ON decision (data)")
+    db.execute(
+        """
+        CREATE TABLE intake (            -- one row for each commit group: the index of its events
+          first_seq INTEGER PRIMARY KEY,
+          count INTEGER NOT NULL,
+          committed_at REAL NOT NULL,
+          id_sums BLOB NOT NULL,         -- 4 bytes an event: CRC-32 of event_id, little endian
+          dedup_keys BLOB NOT NULL       -- 8 bytes an event: hash of dedup group, name and id, little endian
+        )"""
+    )
+
+
+@migrations()
+def m002_the_lanes(db: Any) -> None:
+    """Where each destination stands, and what departs from plain delivery."""
+    db.execute(
+        """
+        CREATE TABLE lane (
+          id INTEGER PRIMARY KEY,
+          instance TEXT NOT NULL UNIQUE, -- NAME of [destinations.NAME]
+          cursor INTEGER NOT NULL,       -- every event up to here is settled or has a row in delivery
+          paused_at REAL,                -- Unix seconds; NULL while it runs
+          pause_code TEXT NOT NULL DEFAULT '',
+          pause_message TEXT NOT NULL DEFAULT '',
+          frozen_s REAL NOT NULL DEFAULT 0  -- sum of past pauses: time that retry clocks do not count
+        )"""
+    )
+    db.execute(
+        """
+        CREATE TABLE delivery (
+          lane INTEGER NOT NULL,
+          seq INTEGER NOT NULL,
+          state TEXT NOT NULL,
+          tries INTEGER NOT NULL,
+          first_at REAL,                 -- first try, Unix seconds; NULL before it
+          frozen_s REAL NOT NULL,        -- lane.frozen_s at the first try
+          next_at REAL,                  -- not before, Unix seconds; NULL when the state is final
+          unseen INTEGER NOT NULL,       -- an attempt may have arrived without our seeing the answer
+          serial INTEGER,                -- hash of its serial key, while it waits
+          code TEXT NOT NULL DEFAULT '',
+          message TEXT NOT NULL DEFAULT '',
+          changed_at REAL NOT NULL,
+          PRIMARY KEY (lane, seq)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX delivery_due ON delivery (lane, next_at) WHERE state = 'waiting'")
+    db.execute("CREATE INDEX delivery_serial ON delivery (lane, serial, seq) WHERE serial IS NOT NULL AND state = 'waiting'")
+    db.execute("CREATE INDEX delivery_dead ON delivery (lane, changed_at) WHERE state = 'dead'")
+    db.execute(
+        """
+        CREATE TABLE attempt (           -- one row for each HTTP try
+          id INTEGER PRIMARY KEY,
+          lane INTEGER NOT NULL,
+          first_seq INTEGER NOT NULL,
+          last_seq INTEGER NOT NULL,
+          count INTEGER NOT NULL,
+          seqs BLOB,                     -- 4 bytes each, offsets from first_seq; NULL when they have no gap
+          started_at REAL NOT NULL,
+          duration_s REAL NOT NULL,
+          status INTEGER NOT NULL,       -- HTTP; 0 when no answer came
+          verdict TEXT NOT NULL,         -- for all of them, or `mixed`
+          code TEXT NOT NULL,
+          message TEXT NOT NULL,
+          request_id TEXT NOT NULL DEFAULT '',
+          serials BLOB                   -- 8 bytes each, hashes of serial keys in the order of the seqs
+        )"""
+    )
+    db.execute("CREATE INDEX attempt_lane ON attempt (lane, last_seq)")
+    db.execute(
+        """
+        CREATE TABLE receipt (           -- requests whose outcome the platform reports later
+          attempt INTEGER PRIMARY KEY,
+          lane INTEGER NOT NULL,
+          request_id TEXT NOT NULL,
+          sent_at REAL NOT NULL,
+          asked INTEGER NOT NULL DEFAULT 0,
+          next_at REAL NOT NULL
+        )"""
+    )
+
+
+def migrate(db: Connection, path: Path) -> None:
+    """Bring the database to this version's shape. Raises `OutboxError` for one from a newer version."""
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock.acquire(wait=True)
+    try:
+        utils = Database(db)
+        known = {migration.name for migration in migrations.pending(Database(memory=True))}
+        applied = {migration.name for migration in migrations.applied(utils)} if _has_migrations(utils) else set()
+        if newer := applied - known:
+            raise OutboxError(
+                f"{path}: the database was written by a newer version of the gateway ({', '.join(sorted(newer))}); nothing "
+                "was changed. Run that version, or restore a backup from before the upgrade"
+            )
+        migrations.apply(utils)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    finally:
+        lock.release()
+
+
+def _has_migrations(db: Any) -> bool:
+    return migrations.migrations_table in db.table_names()

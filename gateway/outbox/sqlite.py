@@ -1,0 +1,145 @@
+"""The embedded outbox: one SQLite file, one writer thread, readers apart."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import TypeVar
+
+import anyio.to_thread
+
+from gateway.model.errors import OutboxError, OutboxFailed
+from gateway.outbox.append import Appended, Log, Record
+from gateway.outbox.engine import Connection, FileLock, connect, sqlite3, translated
+from gateway.outbox.migrations import migrate
+from gateway.outbox.writer import Writer
+
+T = TypeVar("T")
+
+#: Slices in which the dedup index is swept, one at a time.
+SWEEP_SLICES = 64
+
+
+class Outbox:
+    """Events and deliveries on disk.
+
+    Reads are functions of a connection, run on a thread of their own (`read`) or in place (`reading`); writes are
+    functions of the writer's connection, run in its next group (`write`).
+    """
+
+    def __init__(self, path: Path, *, dedup_window_s: float = 7 * 86400.0, clock: Callable[[], float] = time.time) -> None:
+        """Open or make the file and bring it to this version's shape. Raises `OutboxError`."""
+        self.path = path
+        if not path.parent.is_dir():
+            raise OutboxError(f"{path}: its folder does not exist")
+        db = connect(path)
+        try:
+            migrate(db, path)
+        finally:
+            db.close()
+        self._log = Log(dedup_window_s, clock)
+        self._writer: Writer | None = None
+        self._readers: LifoQueue[Connection] = LifoQueue()
+        self._lease = FileLock(path.with_name(path.name + ".dispatcher"))
+        self._on_append: list[Callable[[], None]] = []
+        self._sweep_index = 0
+
+    def start(self) -> None:
+        """Start the writer."""
+        self._writer = Writer(self.path, self._log)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Finish what is to be written, give the lease back, close the file."""
+        if self._writer is not None:
+            self._writer.close()
+        self.release_lease()
+        while True:
+            try:
+                self._readers.get_nowait().close()
+            except Empty:
+                return
+
+    @property
+    def failure(self) -> OutboxFailed | None:
+        """The disk's failure, after which nothing is written any more."""
+        return self._writer.failure if self._writer else None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of events that wait to be written."""
+        return self._writer.waiting_bytes if self._writer else 0
+
+    async def append(self, records: Sequence[Record]) -> list[Appended]:
+        """Store events; returns after the commit, in the order of `records`."""
+        size = sum(len(one.payload) + 200 for one in records)
+        appended = await self._running.append(records, size)
+        for notify in self._on_append:
+            notify()
+        return appended
+
+    def on_append(self, notify: Callable[[], None]) -> None:
+        """Have `notify` called (on the event loop) after each commit of new events in this process."""
+        self._on_append.append(notify)
+
+    async def write(self, work: Callable[[Connection], T], *, size: int = 0) -> T:
+        """Run `work` on the writer's connection, inside its next transaction; returns after the commit."""
+        return await self._running.run(work, size=size)
+
+    def write_blocking(self, work: Callable[[Connection], T]) -> T:
+        """The same from plain code."""
+        return self._running.run_blocking(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a reader's connection, on another thread."""
+
+        def on_thread() -> T:
+            with self.reading() as db:
+                return work(db)
+
+        return await anyio.to_thread.run_sync(on_thread)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A reader's connection, for the time of the block."""
+        try:
+            db = self._readers.get_nowait()
+        except Empty:
+            db = connect(self.path, readonly=True)
+        try:
+            yield db
+        except sqlite3.Error as error:
+            db.close()
+            raise translated(error, self.path) from error
+        except BaseException:
+            db.close()
+            raise
+        self._readers.put(db)
+
+    def take_lease(self) -> bool:
+        """Become the one dispatcher of this outbox; `False` while another process is.
+
+        The lease is a lock of the operating system: it needs no clock and ends with the process that holds it.
+        """
+        return self._lease.acquire(wait=False)
+
+    def release_lease(self) -> None:
+        """Let another process dispatch."""
+        self._lease.release()
+
+    async def sweep_dedup(self) -> None:
+        """Forget dedup keys past the window, a slice at a time."""
+        index = self._sweep_index
+        self._sweep_index = (index + 1) % SWEEP_SLICES
+        await self.write(lambda db: self._log.sweep(db, SWEEP_SLICES, index))
+
+    @property
+    def _running(self) -> Writer:
+        if self._writer is None:
+            raise OutboxError("the outbox was not started")
+        return self._writer
+
+

@@ -1,0 +1,154 @@
+"""What one destination may see of an event. Pure.
+
+The outbox keeps an event once, with the union of what its destinations need. A `Lens` shows one destination its part:
+its own digests, without the fields its operator withholds, and in limited mode only what `docs/consent.md` leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.model.event import CLICK_IDS, Consent, Event
+from gateway.privacy.scrub import scrub_url
+
+#: What stays of the identity in limited mode: hashed e-mail and phone, and where the visitor is.
+LIMITED_DIGESTS = frozenset({"email", "phone", "state", "country"})
+LIMITED_CLEAR = frozenset({"state", "country"})
+
+#: What stays of `app` and `messaging` in limited mode: which app on which system, not which device or campaign.
+LIMITED_APP = frozenset(
+    "id name version build package_name store os os_version advertiser_tracking_enabled application_tracking_enabled "
+    "att_status".split()
+)
+
+#: Without `ad_storage` these go: the click and browser ids, and the advertising id of a phone.
+_BROWSER_IDS = frozenset({*CLICK_IDS, "madid"})
+
+
+@dataclass(frozen=True)
+class Lens:
+    """One destination instance's view, prepared once."""
+
+    #: `(match key, key in Event.digests)`: `("email", "email:email_plain")`.
+    digests: tuple[tuple[str, str], ...]
+    clear: tuple[tuple[str, str], ...]
+    #: Dotted canonical paths that are never sent.
+    deny: frozenset[str] = frozenset()
+    limited_needs_ip: bool = False
+    test_mode: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        digests: Mapping[str, str],
+        clear: Mapping[str, str],
+        *,
+        deny: frozenset[str] = frozenset(),
+        limited_needs_ip: bool = False,
+        test_mode: bool = False,
+    ) -> Lens:
+        """From the rules a destination declares: match key → rule."""
+        return cls(
+            tuple((key, f"{key}:{rule}") for key, rule in digests.items() if f"user_data.{key}" not in deny),
+            tuple((key, f"{key}:{rule}") for key, rule in clear.items() if f"user_data.{key}" not in deny),
+            frozenset(path for path in deny),
+            limited_needs_ip,
+            test_mode,
+        )
+
+    def view(self, event: Event, platform_name: str, *, limited: bool = False, region: str | None = None) -> Event:
+        """The event as this destination may have it."""
+        kept = event.digests
+        digests = {key: kept[name] for key, name in self.digests if name in kept}
+        clear = {key: event.clear[name] for key, name in self.clear if name in event.clear} if event.clear else {}
+        user_data, consent, url, referrer = event.user_data, event.consent, event.event_source_url, event.referrer_url
+        app, messaging = event.app, event.messaging
+        if limited:
+            digests = {key: value for key, value in digests.items() if key in LIMITED_DIGESTS}
+            clear = {key: value for key, value in clear.items() if key in LIMITED_CLEAR}
+            user_data = self._limited(user_data, region)
+            url, referrer = _without_click_ids(url), _without_click_ids(referrer)
+            app = {key: value for key, value in app.items() if key in LIMITED_APP}
+            messaging = {key: value for key, value in messaging.items() if key == "channel"}
+            consent = _limited_consent(consent)
+        seen = Event(
+            event_name=event.event_name,
+            event_id=event.event_id,
+            event_time=event.event_time,
+            action_source=event.action_source,
+            event_source_url=url,
+            referrer_url=referrer,
+            user_data=user_data,
+            custom_data=event.custom_data,
+            digests=digests,
+            clear=clear,
+            consent=consent,
+            app=app,
+            messaging=messaging,
+            original_event=event.original_event,
+            test=event.test or self.test_mode,
+            received_at=event.received_at,
+            platform_name=platform_name,
+            limited=limited,
+            region=region,
+        )
+        return _withhold(seen, self.deny) if self.deny else seen
+
+    def _limited(self, user_data: Mapping[str, Any], region: str | None) -> dict[str, Any]:
+        ip = user_data.get("client_ip_address")
+        locates = self.limited_needs_ip and region is not None and len(region) == 2
+        return {"client_ip_address": ip} if ip and locates else {}
+
+
+def _limited_consent(consent: Consent) -> Consent:
+    return Consent(
+        ad_storage="denied",
+        ad_user_data="granted",
+        ad_personalization="denied",
+        analytics_storage=consent.analytics_storage,
+        gpc=consent.gpc,
+        region=consent.region,
+    )
+
+
+def _withhold(event: Event, deny: frozenset[str]) -> Event:
+    """The event without the named fields; only the mappings on the way to one are copied."""
+    changed: dict[str, Any] = {}
+    for path in deny:
+        head, _, rest = path.partition(".")
+        value = changed.get(head, getattr(event, head, None))
+        if not rest:
+            changed[head] = {} if isinstance(value, Mapping) else None
+        elif isinstance(value, Mapping):
+            changed[head] = _without(value, rest.split("."))
+    fields = {name: getattr(event, name) for name in Event.__slots__}
+    return Event(**(fields | changed))
+
+
+def _without(value: Any, steps: list[str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without(entry, steps) for entry in value]
+    if not isinstance(value, Mapping) or steps[0] not in value:
+        return value
+    if len(steps) == 1:
+        return {key: entry for key, entry in value.items() if key != steps[0]}
+    return {**value, steps[0]: _without(value[steps[0]], steps[1:])}
+
+
+def without_browser_ids(user_data: Mapping[str, Any]) -> dict[str, Any]:
+    """`user_data` without click, browser and advertising ids, for a visitor whose `ad_storage` does not allow them."""
+    return {key: value for key, value in user_data.items() if key not in _BROWSER_IDS}
+
+
+def without_click_ids(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`app` or `messaging` without what names a click or a campaign."""
+    return {key: value for key, value in part.items() if key not in _CLICK_PARTS}
+
+
+_CLICK_PARTS = frozenset({"ctwa_clid", "install_referrer", "campaign_ids", "attribution"})
+
+
+def _without_click_ids(url: str | None) -> str | None:
+    return url if url is None else scrub_url(url, keep_click_ids=False)[0]

@@ -1,0 +1,235 @@
+"""Personal data out of URLs and free values, before anything is stored.
+
+Two questions to each parameter or key: does its name say personal data, and does its value look like an e-mail
+address or a phone number. Ten digits alone are as likely an order or a time, so that a number counts as a phone number
+only with a `+`, with the separators of one, or under a name that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+from gateway.privacy.clickids import PARAMETERS
+from gateway.privacy.personal import decoded, has_email, has_phone, telling_name, without_personal
+
+#: Names of URL parameters that may stay, as they are written or in lower case.
+Allow: TypeAlias = frozenset[str]
+
+#: What stands where something was taken out of the middle of a text.
+MARK = "[removed]"
+
+#: URL parameters that identify a click, in lower case. Without `ad_storage` they go.
+CLICK_PARAMETERS = frozenset(name.lower() for name in PARAMETERS) | {"gclsrc", "_gl"}
+
+_KEYS = """
+    value currency order_id contents content_ids content_type content_name content_category content_brand num_items
+    search_string predicted_ltv net_revenue status delivery_category tax shipping discount coupon new_customer
+    customer_type customer_segmentation refund_id remaining_value conversion_count merchant_id merchant_feed_label
+    merchant_feed_language store_id shop_id sign_up_method lead_event_source lead_stage description
+    id quantity item_price title brand category variant library session_id page_title
+    """
+#: Keys of `custom_data`, its `contents` and `context` that are what the schema says they are, whatever they sound like.
+SCHEMA_KEYS = frozenset(_KEYS.split())
+
+#: Deeper than this nothing is kept: nobody would look there.
+MAX_DEPTH = 32
+
+#: Characters without which a value holds neither an address nor a phone number of the shapes that are looked for.
+_SUSPECT = re.compile(r"[@%+＠]|\d[)/. -]{1,2}\d|[^\x00-\x7f]")
+_NESTED = re.compile(r"(?:^|[?&;#])([^=&?#;]{1,64})=")
+_SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?")
+_PLAIN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+_ID_KEY = re.compile(r"(?:.*_)?ids?|.*[a-z]Ids?|sku|gtin", re.DOTALL)
+_RAW_PLUS = re.compile(r"\+[1-9]\d{9,14}(?!\d)")
+
+
+def scrub_url(url: str, *, keep_click_ids: bool, parameters: Allow | None = None) -> tuple[str, tuple[str, ...]]:
+    """Take personal data out of a URL; the rest stays byte for byte, in its order.
+
+    Returns the URL and what was taken out: names of parameters, `userinfo`, `path`. A name that could itself be
+    personal data is given as `?`. `parameters`: if given, all others go too.
+    """
+    head, hash_mark, fragment = url.partition("#")
+    base, question, query = head.partition("?")
+    if not (question or hash_mark) and "@" not in url and "%" not in url and "+" not in url and url.isascii():
+        return url, ()
+    removed: list[str] = []
+    base = _scrub_base(base, removed)
+    if question:
+        query = _scrub_query(query, keep_click_ids, parameters, removed)
+    if hash_mark:
+        fragment = _scrub_fragment(fragment, keep_click_ids, parameters, removed)
+    if not removed:
+        return url, ()
+    return base + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else ""), tuple(dict.fromkeys(removed))
+
+
+def _scrub_base(base: str, removed: list[str]) -> str:
+    """Scheme, authority and path without userinfo and addresses."""
+    if "@" not in base and "%" not in base and "+" not in base and base.isascii():
+        return base
+    front, slashes, rest = base.partition("//")
+    if slashes and _SCHEME.fullmatch(front):
+        authority, slash, path = rest.partition("/")
+        if "@" in authority:
+            authority = authority.rpartition("@")[2]
+            removed.append("userinfo")
+        front, rest = front + slashes + authority + slash, path
+    else:
+        front, rest = "", base
+    segments = [_scrub_segment(segment) for segment in rest.split("/")]
+    path = "/".join(segments)
+    if path != rest:
+        removed.append("path")
+    return front + path
+
+
+def _scrub_segment(segment: str) -> str:
+    plain = decoded(segment)
+    if has_email(plain):
+        cut = without_personal(segment, MARK, phones=False)
+        return MARK if has_email(decoded(cut)) or cut == segment else cut
+    return MARK if plain.lower().removeprefix("tel:").startswith("+") and has_phone(plain) else segment
+
+
+def _scrub_query(query: str, keep_click_ids: bool, parameters: Allow | None, removed: list[str]) -> str:
+    kept = []
+    parts = query.split("&")
+    for part in parts:
+        name = _taken_out(part, keep_click_ids, parameters)
+        if name is None:
+            kept.append(part)
+        else:
+            removed.append(name)
+    return query if len(kept) == len(parts) else "&".join(kept)
+
+
+def _scrub_fragment(fragment: str, keep_click_ids: bool, parameters: Allow | None, removed: list[str]) -> str:
+    """A fragment is a route with a query (`/cart?step=2`), parameters (`access_token=…`), or a place on the page."""
+    route, question, query = fragment.partition("?")
+    if not question:
+        if "=" in fragment:
+            return _scrub_query(fragment, keep_click_ids, parameters, removed)
+        return _scrub_base(fragment, removed)
+    query = _scrub_query(query, keep_click_ids, parameters, removed)
+    return _scrub_base(route, removed) + (f"?{query}" if query else "")
+
+
+def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str | None:
+    """The name under which this parameter goes, `None` if it stays."""
+    raw_name, equals, value = part.partition("=")
+    name = decoded(raw_name)
+    lower = name.lower()
+    click_id = lower in CLICK_PARAMETERS
+    if not part or (
+        not (click_id and not keep_click_ids)
+        and (parameters is None or name in parameters or lower in parameters)
+        and not (equals and telling_name(name, parameter=True))
+        and (_SUSPECT.search(part) is None or not _telling_value(name, value, part, click_id, keep_click_ids))
+    ):
+        return None
+    return name if equals and _PLAIN.fullmatch(name) else "?"
+
+
+def _telling_value(name: str, value: str, part: str, click_id: bool, keep_click_ids: bool) -> bool:
+    plain = decoded(part)
+    if has_email(plain):
+        return True
+    if click_id:  # opaque: digits and dashes in it mean nothing
+        return False
+    # A plus is a blank in a query, unless somebody forgot to encode it.
+    if _RAW_PLUS.search(value) or has_phone(decoded(value[:1] + value[1:].replace("+", " "))) or has_phone(name):
+        return True
+    inner = plain.partition("=")[2]
+    return any(
+        telling_name(nested, parameter=True) or (not keep_click_ids and nested.lower() in CLICK_PARAMETERS)
+        for nested in (_NESTED.findall(inner) if "=" in inner else ())
+    )
+
+
+def scrub_value(value: Any) -> tuple[Any, dict[str, str]]:
+    """Take personal data out of a JSON value (`custom_data`, `context`), at any depth.
+
+    Returns the value (the same object if nothing was found; the given one is never changed) and what was taken out:
+    JSON pointer below the value → reason, one of `name` (the key says personal data), `email`, `phone`, `digest`
+    (a SHA-256 that belongs into `user_data`), `depth`. A pointer never holds personal data.
+    """
+    removed: dict[str, str] = {}
+    return _scrub(value, "", "", removed, 0), removed
+
+
+class _Gone:
+    """Says that nothing is left of a value."""
+
+
+_GONE = _Gone()
+
+
+def _scrub(value: Any, key: str, path: str, removed: dict[str, str], depth: int) -> Any:
+    if isinstance(value, str):
+        return _scrub_text(value, key, path, removed) if _may_tell(value) else value
+    if not isinstance(value, dict | list | tuple) or not value:
+        return value
+    if depth >= MAX_DEPTH:
+        removed[path] = "depth"
+        return _GONE
+    if isinstance(value, dict):
+        return _scrub_object(value, key, path, removed, depth)
+    items = [_scrub(item, key, f"{path}/{at}", removed, depth + 1) for at, item in enumerate(value)]
+    if all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return [item for item in items if item is not _GONE]
+
+
+def _scrub_object(value: dict[str, Any], parent: str, path: str, removed: dict[str, str], depth: int) -> Any:
+    kept: dict[str, Any] = {}
+    changed = False
+    for key, old in value.items():
+        pointer = f"{path}/{_pointer(key)}"
+        if key not in SCHEMA_KEYS and not isinstance(old, bool | None) and telling_name(key, parent):
+            removed[pointer] = "name"
+            changed = True
+            continue
+        if _SUSPECT.search(key) and (has_email(decoded(key)) or has_phone(decoded(key))):
+            removed[pointer] = "name"
+            changed = True
+            continue
+        new = _scrub(old, key, pointer, removed, depth + 1)
+        changed = changed or new is not old
+        if new is not _GONE:
+            kept[key] = new
+    return kept if changed else value
+
+
+def _pointer(key: str) -> str:
+    """A step of a JSON pointer (RFC 6901); a key that could be personal data itself is not shown."""
+    plain = decoded(key)
+    return MARK if has_email(plain) or has_phone(plain) else key.replace("~", "~0").replace("/", "~1")
+
+
+def _may_tell(text: str) -> bool:
+    return len(text) >= 6 and (_SUSPECT.search(text) is not None or "://" in text or len(text) == 64)
+
+
+def _scrub_text(text: str, key: str, path: str, removed: dict[str, str]) -> Any:
+    an_id = _ID_KEY.fullmatch(key) is not None
+    if _DIGEST.fullmatch(text) and not an_id:
+        removed[path] = "digest"
+        return _GONE
+    if "://" in text and not any(map(str.isspace, text)):
+        url, taken = scrub_url(text, keep_click_ids=True)
+        if taken:
+            removed[path] = "email" if has_email(decoded(text)) else "name"
+        return url
+    plain = decoded(text)
+    email, phone = has_email(plain), not an_id and has_phone(plain)
+    if not email and not phone:
+        return text
+    removed[path] = "email" if email else "phone"
+    cut = without_personal(text, MARK, phones=phone)
+    rest = decoded(cut)
+    if has_email(rest) or (phone and has_phone(rest)):
+        return _GONE
+    return cut if cut.replace(MARK, "").strip(" ,;<>\"'()") else _GONE

@@ -1,0 +1,132 @@
+"""A request's body, read: never more than is allowed, never for longer than is allowed, and paid for in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gateway.ingest.decode import decompress, too_large
+from gateway.ingest.problem import RequestRefused
+from gateway.web.problem import BUSY_S, Later
+
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+
+#: Bytes of bodies in the clear that may be in memory at the same time, in each process.
+BUDGET_BYTES = 32 * 1024 * 1024
+
+
+class Disconnected(Exception):  # nobody is left to answer
+    """The sender went away before its body was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a sender may be."""
+
+    #: Seconds for the body to begin with.
+    first_s: float = 15.0
+    #: Each of this many bytes that arrive earns a second more.
+    bytes_per_s: float = 16_384.0
+
+
+class Budget:
+    """Memory for bodies: what is taken is given back when the request is answered."""
+
+    __slots__ = ("limit", "taken")
+
+    def __init__(self, limit: int = BUDGET_BYTES) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Raises `Later` (429) when there is no room. One body alone always has room."""
+        if self.taken and self.taken + size > self.limit:
+            raise Later(429, "overloaded", "too many requests at the same time", BUSY_S)
+        self.taken += size
+
+    def give_back(self, size: int) -> None:
+        """The body is gone."""
+        self.taken -= size
+
+
+class Reading:
+    """One request's body and its share of the budget. A context manager: the share ends with it."""
+
+    __slots__ = ("_budget", "_max_bytes", "_pace", "_receive", "_size")
+
+    def __init__(self, receive: Receive, budget: Budget, max_bytes: int, pace: Pace) -> None:
+        self._receive = receive
+        self._budget = budget
+        self._max_bytes = max_bytes
+        self._pace = pace
+        self._size = 0
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._budget.give_back(self._size)
+
+    async def plain(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """The body, decompressed.
+
+        Raises `RequestRefused`: 408 too slow, 413 too large, 415 unknown encoding, 429 no memory for it;
+        `Disconnected`.
+        """
+        self._take(announced(headers, self._max_bytes))
+        data = await self._all()
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None:
+            data = decompress(data, encoding.decode("latin-1"), self._max_bytes)
+        self._take(len(data))
+        return data
+
+    def _take(self, size: int) -> None:
+        """Let the share grow to `size`."""
+        if size > self._size:
+            self._budget.take(size - self._size)
+            self._size = size
+
+    async def _all(self) -> bytes:
+        pace, loop = self._pace, asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            async with asyncio.timeout(pace.first_s) as deadline:
+                message = await self._next()
+                data: bytes = message.get("body", b"")
+                if not message.get("more_body", False):
+                    if len(data) > self._max_bytes:
+                        raise too_large(self._max_bytes)
+                    return data
+                gathered = bytearray(data)
+                while message.get("more_body", False):
+                    if len(gathered) > self._max_bytes:
+                        raise too_large(self._max_bytes)
+                    self._take(len(gathered))
+                    deadline.reschedule(start + pace.first_s + len(gathered) / pace.bytes_per_s)
+                    message = await self._next()
+                    gathered += message.get("body", b"")
+        except TimeoutError:
+            raise RequestRefused(408, "too_slow", "the body did not arrive in time") from None
+        if len(gathered) > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return bytes(gathered)
+
+    async def _next(self) -> Mapping[str, Any]:
+        message: Mapping[str, Any] = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message
+
+
+def announced(headers: Mapping[bytes, bytes], max_bytes: int) -> int:
+    """The body's size as `Content-Length` says it, 0 without one. Raises `RequestRefused` (413) before any is read."""
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise RequestRefused(400, "malformed_header", "Content-Length is not a number")
+    # more digits than any size has, or one past the limit
+    if len(length) > 15 or int(length) > max_bytes:
+        raise too_large(max_bytes)
+    return int(length)

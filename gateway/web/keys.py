@@ -1,0 +1,101 @@
+"""Whose request it is: the key that it brings, looked up without telling how near a wrong one came."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import secrets
+from base64 import b64decode
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from gateway.ingest.problem import RequestRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.config import Source
+
+#: What a 401 says about how a key is to be brought (RFC 9110 § 11.6.1).
+CHALLENGE = 'Bearer realm="gateway", Basic realm="gateway"'
+
+
+class Kind(Enum):
+    """What a key opens."""
+
+    SECRET = "a write key"
+    PUBLIC = "a public key"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whom a key belongs to."""
+
+    source: Source
+    kind: Kind
+
+
+class KeyRefused(RequestRefused):
+    """The key is missing, unknown (401), or of the wrong kind for this door (403)."""
+
+
+class Keys:
+    """All sources' keys.
+
+    They are kept as digests under a secret that each process draws anew. A lookup compares digests that a caller cannot
+    foresee, so that its time says nothing about the keys.
+    """
+
+    __slots__ = ("_holders", "_secret")
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._holders: dict[bytes, Holder] = {}
+        for source in sources:
+            for kind, keys in ((Kind.SECRET, source.write_keys), (Kind.PUBLIC, source.public_keys)):
+                for key in keys:
+                    self._holders[self._digest(key.encode())] = Holder(source, kind)
+
+    def source(self, key: bytes | None, kind: Kind) -> Source:
+        """The source that a key of this kind belongs to. Raises `KeyRefused`."""
+        if not key:
+            raise KeyRefused(401, "missing_key", "no key: send `Authorization: Bearer KEY` or `X-Write-Key`")
+        holder = self._holders.get(self._digest(key))
+        if holder is None:
+            raise KeyRefused(401, "unknown_key", "no source has this key")
+        if holder.kind is not kind:
+            raise KeyRefused(403, "wrong_kind_of_key", f"this is {holder.kind.value}; here {kind.value} is needed")
+        if holder.source.kind != "events":
+            raise KeyRefused(403, "wrong_kind_of_source", "this source takes webhooks only")
+        return holder.source
+
+    def _digest(self, key: bytes) -> bytes:
+        return hashlib.blake2b(key, key=self._secret, digest_size=16).digest()
+
+
+def key_in(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The key that a request's headers bring: Bearer, the user name of Basic, or `X-Write-Key`."""
+    authorization = headers.get(b"authorization")
+    if authorization is None:
+        return headers.get(b"x-write-key")
+    scheme, _, rest = authorization.partition(b" ")
+    scheme = scheme.lower()
+    if scheme == b"bearer":
+        return rest.strip()
+    if scheme == b"basic":
+        return _user_name(rest.strip())
+    return headers.get(b"x-write-key")
+
+
+def is_token(given: bytes | None, token: str | None) -> bool:
+    """Whether a request brings the operator's token, compared in constant time."""
+    return bool(given and token) and hmac.compare_digest(given or b"", (token or "").encode())
+
+
+def _user_name(encoded: bytes) -> bytes | None:
+    try:
+        return b64decode(encoded, validate=True).partition(b":")[0]
+    except binascii.Error:
+        return None

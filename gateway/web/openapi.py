@@ -1,0 +1,227 @@
+"""OpenAPI 3.1 of what is built. The event's schema is `schemas/event.v1.schema.json`, not a copy of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeAlias
+
+import gateway
+from gateway.schema import EVENT_SCHEMA, load_schema
+from gateway.web.keys import CHALLENGE
+
+Node: TypeAlias = dict[str, Any]
+
+_TEXT: Node = {"type": "string"}
+_COUNT: Node = {"type": "integer", "minimum": 0}
+
+#: Status → when it is answered, for the doors that take events.
+REFUSALS = {
+    400: "Malformed, or an empty list.",
+    401: "Missing or unknown key.",
+    403: "A key of the wrong kind, or an origin that is not allowed.",
+    408: "The body did not arrive in time.",
+    413: "Too large, also after decompression, or too many events.",
+    415: "Unknown content type or encoding.",
+    422: "Every event was refused; `results` says why.",
+    429: "Too much at once: send it again after `Retry-After` seconds.",
+    503: "Nothing can be stored now: send it again after `Retry-After` seconds.",
+}
+
+_FAULT: Node = {
+    "type": "object",
+    "required": ["path", "code", "message"],
+    "properties": {
+        "path": {"type": "string", "description": "JSON Pointer into the event."},
+        "code": {"type": "string", "description": "Stable code: see docs/codes.md."},
+        "message": _TEXT,
+    },
+}
+_FAULTS: Node = {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}}
+
+_RESULT: Node = {
+    "type": "object",
+    "required": ["index", "status"],
+    "properties": {
+        "index": {**_COUNT, "description": "Place of the event in the body, from 0."},
+        "event_id": {"type": "string", "description": "Absent for a refused event."},
+        "status": {"enum": ["accepted", "duplicate", "rejected"]},
+        "warnings": _FAULTS,
+        "errors": _FAULTS,
+        "destinations": {
+            "type": "object",
+            "description": "Destination → `queued`, `dry_run` or `skipped:` and the reason.",
+            "additionalProperties": _TEXT,
+        },
+    },
+}
+_PREVIEW: Node = {
+    "duplicate": {"const": "unknown", "description": "Whether the event came before is not looked up."},
+    "preview": {
+        "type": "object",
+        "description": "Destination → its request without secrets, or why there is none.",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"request": {"type": "object"}, "skipped": {"type": "object"}, "error": {}},
+        },
+    },
+}
+
+
+def _answer(result: str) -> Node:
+    return {
+        "type": "object",
+        "required": ["accepted", "duplicates", "rejected", "results"],
+        "properties": {
+            "accepted": _COUNT,
+            "duplicates": _COUNT,
+            "rejected": _COUNT,
+            "results": {"type": "array", "items": {"$ref": f"#/components/schemas/{result}"}},
+        },
+    }
+
+
+_PROBLEM: Node = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "code": {"type": "string", "description": "Stable code: see docs/codes.md."},
+        "request_id": {"type": "string", "description": "With a 500: leads to a line in the gateway's log."},
+        "accepted": _COUNT,
+        "duplicates": _COUNT,
+        "rejected": _COUNT,
+        "results": {"type": "array", "items": {"$ref": "#/components/schemas/Result"}},
+    },
+}
+
+_EVENT: Node = {"$ref": "#/components/schemas/Event"}
+_EVENTS: Node = {"type": "array", "minItems": 1, "items": _EVENT}
+_BODY: Node = {
+    "anyOf": [_EVENT, _EVENTS, {"type": "object", "required": ["events"], "properties": {"events": _EVENTS}}]
+}
+_BROWSER_BODY: Node = {
+    "description": "As for /v1/events; `key` may stand beside the fields.",
+    "type": ["object", "array"],
+}
+
+_SECRET: list[Node] = [{"bearer": []}, {"basic": []}, {"header": []}]
+_PUBLIC: list[Node] = [*_SECRET, {"query": []}, {}]
+
+
+@cache
+def document() -> Node:
+    """The whole document. To be read, not changed."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Conversions gateway",
+            "version": gateway.__version__,
+            "description": "Takes conversion events and delivers each, under consent, to every ad platform.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": _paths(),
+        "components": {"securitySchemes": _SECURITY, "schemas": _schemas()},
+    }
+
+
+_SECURITY: Node = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": CHALLENGE},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key is the user name; no password."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
+    "query": {"type": "apiKey", "in": "query", "name": "key"},
+}
+
+
+def _paths() -> Node:
+    typed = {"application/json": {"schema": _BODY}, "application/x-ndjson": {"schema": _TEXT}}
+    beacon = {name: {"schema": _BROWSER_BODY} for name in ("application/json", "text/plain")}
+    lines = {"application/x-ndjson": {"schema": _TEXT}}
+    return {
+        "/v1/events": {
+            "post": _door("postEvents", "Take events in; answered once they are on disk", 202, "Answer", typed, _SECRET)
+        },
+        "/v1/validate": {
+            "post": _door("validateEvents", "Say what would happen; store nothing", 200, "Validation", typed, _SECRET)
+        },
+        "/v1/collect": {
+            "post": _door("collectEvents", "Events from a browser", 202, "Answer", {**beacon, **lines}, _PUBLIC),
+            "options": {
+                "operationId": "collectPreflight",
+                "summary": "CORS preflight",
+                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
+            },
+        },
+        "/healthz": {"get": _get("health", "Alive", "application/json")},
+        "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
+        "/metrics": {"get": _get("metrics", "Counters for Prometheus", "text/plain")},
+        "/openapi.json": {"get": _get("describe", "This document", "application/json")},
+    }
+
+
+def _door(name: str, summary: str, status: int, answer: str, content: Node, security: list[Node]) -> Node:
+    refusals = [code for code in REFUSALS if status == 202 or code not in (422, 503)]
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": security,
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            str(status): _described("What became of each event.", "application/json", answer),
+            **{str(code): _problem(code) for code in refusals},
+        },
+    }
+
+
+def _get(name: str, summary: str, media_type: str, *refusals: int) -> Node:
+    fine = {"description": summary, "content": {media_type: {}}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": fine, **{str(code): _problem(code) for code in refusals}},
+    }
+
+
+def _described(description: str, media_type: str, schema: str) -> Node:
+    return {"description": description, "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+def _problem(status: int) -> Node:
+    found = _described(REFUSALS[status], "application/problem+json", "Problem")
+    if status in (429, 503):
+        found["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status == 401:
+        found["headers"] = {"WWW-Authenticate": {"schema": _TEXT}}
+    return found
+
+
+def _schemas() -> Node:
+    event = dict(load_schema(EVENT_SCHEMA))
+    parts = event.pop("$defs", {})
+    for key in ("$schema", "$id"):
+        event.pop(key, None)
+    return {
+        "Event": _moved(event),
+        **{f"Event.{name}": _moved(part) for name, part in parts.items()},
+        "Fault": _FAULT,
+        "Result": _RESULT,
+        "PreviewedResult": {**_RESULT, "properties": {**_RESULT["properties"], **_PREVIEW}},
+        "Answer": _answer("Result"),
+        "Validation": _answer("PreviewedResult"),
+        "Problem": _PROBLEM,
+    }
+
+
+def _moved(node: Any) -> Any:
+    """A piece of the event's schema, pointing to where its parts lie in this document."""
+    if isinstance(node, list):
+        return [_moved(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: value.replace("#/$defs/", "#/components/schemas/Event.") if key == "$ref" else _moved(value)
+        for key, value in node.items()
+    }

@@ -1,0 +1,162 @@
+"""What a running process does beside its work: signals, reload, the disk's failure, an orderly end.
+
+SIGTERM or SIGINT ends it: what is under way is finished, exit 0. A second one ends it at once, exit 128 and the signal's
+number. SIGHUP reads the configuration again. When the disk fails, it ends with 74.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from gateway import config, registry
+from gateway.config import changes_needing_restart
+from gateway.delivery.dispatcher import Dispatcher
+from gateway.log import get_logger
+from gateway.model.errors import GatewayError
+from gateway.web.standing import open_lanes
+from gateway.web.upkeep import upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.config import Settings
+    from gateway.model.delivery import Attempt
+    from gateway.outbox import Outbox
+    from gateway.registry import Registry
+
+#: Exit codes: something is wrong; the disk failed (EX_IOERR of sysexits.h).
+EXIT_WRONG, EXIT_DISK = 1, 74
+#: Seconds between two looks at the disk's state, and that lanes get to finish what they have sent.
+LOOK_S, FINISH_S = 0.2, 40.0
+
+log = get_logger("process")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and the plugins that it was read with."""
+
+    path: Path
+    settings: Settings
+    registry: Registry
+
+
+def load(path: Path, known: Registry | None = None) -> Loaded:
+    """Read the configuration; the plugins too, unless they are known. Raises `ConfigError`, `PluginLoadError`."""
+    document = config.read(path, os.environ)
+    found = registry.load(document.plugins_dir) if known is None else known
+    return Loaded(path, config.settings(document, found.destinations), found)
+
+
+class Process:
+    """One process on one outbox. Made on the event loop that it runs on."""
+
+    def __init__(
+        self, loaded: Loaded, outbox: Outbox, observe: Callable[[Attempt], None] | None, *, dispatch: bool
+    ) -> None:
+        self._loaded = loaded
+        self._outbox = outbox
+        self.stopping = anyio.Event()
+        self.exit_code = 0
+        self.dispatcher: Dispatcher | None = None
+        if dispatch:
+            manager = loaded.registry.manager
+            self.dispatcher = Dispatcher(loaded.settings, outbox, plugins=manager, observe=observe)
+        #: Called with the new configuration after each reload.
+        self.on_reload: list[Callable[[Settings], None]] = []
+        self._reload = asyncio.Event()
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in effect."""
+        return self._loaded.settings
+
+    async def run(self) -> None:
+        """Listen to signals, watch the disk, dispatch if it is this process's part; returns after `stop`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        tasks = [asyncio.create_task(self._reloads()), asyncio.create_task(self._watch_disk())]
+        tidying = asyncio.create_task(
+            upkeep(self._outbox, lambda: self.settings, self.stopping, has_lease=self._has_lease)
+        )
+        tidying.add_done_callback(self._ended)
+        lanes = asyncio.create_task(self._dispatch())
+        lanes.add_done_callback(self._ended)
+        await self.stopping.wait()
+        _, late = await asyncio.wait([lanes, tidying], timeout=FINISH_S)
+        if late:
+            log.error("end_not_orderly", duration_s=FINISH_S)
+        for task in [*tasks, *late]:
+            task.cancel()
+        await asyncio.wait([*tasks, *late, tidying])
+
+    def stop(self, exit_code: int = 0) -> None:
+        """Begin to end."""
+        if not self.stopping.is_set():
+            self.exit_code = exit_code
+            self.stopping.set()
+            if self.dispatcher is not None:
+                self.dispatcher.stop()
+
+    async def reload(self) -> None:
+        """Read the configuration again; a wrong one is told, and the old one goes on."""
+        try:
+            loaded = await anyio.to_thread.run_sync(load, self._loaded.path, self._loaded.registry)
+            await self._outbox.write(lambda db: open_lanes(db, loaded.settings.enabled))
+        except GatewayError as error:
+            log.error("reload_refused", faults=str(error).splitlines())
+            return
+        if waiting := changes_needing_restart(self.settings, loaded.settings):
+            log.warning("restart_needed", keys=waiting)
+        self._loaded = loaded
+        for take in self.on_reload:
+            take(loaded.settings)
+        if self.dispatcher is not None:
+            self.dispatcher.reload(loaded.settings)
+        log.info("reloaded", file=str(loaded.path))
+
+    async def _reloads(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            await self.reload()
+
+    async def _watch_disk(self) -> None:
+        while self._outbox.failure is None:
+            await asyncio.sleep(LOOK_S)
+        log.critical("disk_failed", message=str(self._outbox.failure))
+        self.stop(EXIT_DISK)
+
+    async def _dispatch(self) -> None:
+        if self.dispatcher is None:
+            await self.stopping.wait()
+        else:
+            await self.dispatcher.run()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part of the process that ends before it was told to takes the whole along: a supervisor starts it anew."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        code = EXIT_DISK if self._outbox.failure is not None else EXIT_WRONG
+        log.critical("part_failed", exc_info=error)
+        self.stop(code)
+        self.exit_code = self.exit_code or code
+
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        if self.stopping.is_set():
+            os._exit(128 + number)
+        log.info("stopping", signal=signal.Signals(number).name)
+        self.stop()
+
+    def _has_lease(self) -> bool:
+        return self.dispatcher is not None and self.dispatcher.has_lease

@@ -1,0 +1,176 @@
+"""The running processes: `gateway serve` and `gateway dispatch`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import uvicorn
+import uvloop
+
+import gateway
+from gateway.log import get_logger
+from gateway.model.errors import ConfigError
+from gateway.outbox import Outbox
+from gateway.outbox.engine import sqlite3, version_is_unsafe
+from gateway.web.app import App
+from gateway.web.body import Pace
+from gateway.web.metrics import Metrics
+from gateway.web.process import Loaded, Process, load
+from gateway.web.protocol import with_deadline
+from gateway.web.service import Effective, Service
+from gateway.web.standing import open_lanes
+from gateway.web.workers import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+
+    from gateway.config import Server, Settings
+
+log = get_logger("server")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a client may take, in seconds. The defaults are for production; tests are in a hurry."""
+
+    #: For complete headers, from the connection or the last answer on.
+    headers_s: float = 15.0
+    #: For a body to begin with; see `Pace`.
+    body_s: float = 15.0
+    #: How long a connection may lie idle between two requests.
+    idle_s: int = 15
+    #: For requests under way when the process is to end.
+    drain_s: int = 20
+
+
+def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | None = None) -> int:
+    """Serve until told to stop; with the dispatcher in it unless `dispatch` is off. Returns the exit code.
+
+    Raises `ConfigError`, `PluginLoadError` or `OutboxError` when it cannot start.
+    """
+    times = deadlines or Deadlines()
+    loaded = load(settings_path)
+    with bound(loaded.settings.server) as listener:
+        workers = loaded.settings.server.workers
+
+        def work(index: int) -> int:
+            outbox = opened(loaded.settings)
+            metrics = Metrics(worker=index if workers > 1 else None)
+            running = _serve(loaded, outbox, listener, metrics, times, dispatch=dispatch and index == 0)
+            return _run(running, outbox)
+
+        return work(0) if workers == 1 else Supervisor(workers, work).run()
+
+
+def dispatch(settings_path: Path) -> int:
+    """Dispatch until told to stop, without HTTP. Returns the exit code; raises as `serve`."""
+    loaded = load(settings_path)
+    outbox = opened(loaded.settings)
+
+    async def run() -> int:
+        process = Process(loaded, outbox, None, dispatch=True)
+        log.info("started", version=gateway.__version__)
+        await process.run()
+        return process.exit_code
+
+    return _run(run(), outbox)
+
+
+def opened(settings: Settings) -> Outbox:
+    """The outbox, running, with a lane for each destination: what is accepted from now on is owed to all of them."""
+    if version_is_unsafe():
+        log.warning("sqlite_unsafe", sqlite_version=sqlite3.sqlite_version, message="it has the WAL-reset bug")
+    outbox = Outbox(settings.outbox.path, dedup_window_s=settings.outbox.dedup_window_s)
+    outbox.start()
+    outbox.write_blocking(lambda db: open_lanes(db, settings.enabled))
+    return outbox
+
+
+@contextlib.contextmanager
+def bound(server: Server) -> Iterator[socket.socket]:
+    """The listening socket. Raises `ConfigError` if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((server.host, server.port))
+        except OSError as error:
+            where = f"{server.host}:{server.port}"
+            raise ConfigError(f"[server] host, port: cannot listen on {where}: {error.strerror}") from error
+        yield listener
+    finally:
+        listener.close()
+
+
+class HttpServer(uvicorn.Server):
+    """Uvicorn's server, which leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def http_server(app: App, times: Deadlines) -> HttpServer:
+    """The server for an app, with nothing in its log or headers that we did not put there."""
+    return HttpServer(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # uvicorn's types are narrower than ASGI's
+            http=with_deadline(times.headers_s),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # we look at X-Forwarded-For ourselves, where it counts
+            server_header=False,
+            timeout_keep_alive=times.idle_s,
+            timeout_graceful_shutdown=times.drain_s,
+        )
+    )
+
+
+async def _serve(
+    loaded: Loaded, outbox: Outbox, listener: socket.socket, metrics: Metrics, times: Deadlines, *, dispatch: bool
+) -> int:
+    process = Process(loaded, outbox, metrics.attempted, dispatch=dispatch)
+    service = Service(Effective.of(loaded.settings, outbox), outbox, metrics, process.dispatcher)
+    service.pace = Pace(first_s=times.body_s)
+
+    def take(settings: Settings) -> None:
+        service.effective = Effective.of(settings, outbox)
+
+    process.on_reload.append(take)
+    server = http_server(App(service), times)
+    running = asyncio.create_task(process.run())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    log.info("started", version=gateway.__version__, host=host, port=port)
+    await asyncio.wait([asyncio.create_task(process.stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    service.draining = True
+    server.should_exit = True
+    process.stop(1)  # no effect unless the server ended by itself
+    await serving
+    await running
+    return process.exit_code
+
+
+def _run(main: Coroutine[Any, Any, int], outbox: Outbox) -> int:
+    """Run a process to its end and close the outbox behind it."""
+
+    async def run() -> int:
+        try:
+            return await main
+        finally:
+            # on a thread, so that a second signal is still heard
+            await anyio.to_thread.run_sync(outbox.close)
+            log.info("stopped")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())

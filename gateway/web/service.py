@@ -1,0 +1,88 @@
+"""What all routes share: the configuration in effect, the outbox, the counters."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.ingest.pipeline import Door
+from gateway.model.errors import OutboxFull
+from gateway.web.body import Budget, Pace
+from gateway.web.keys import Keys
+from gateway.web.metrics import Metrics
+from gateway.web.problem import FULL_S
+from gateway.web.standing import Stopped, paused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.config import Settings, Source
+    from gateway.delivery.dispatcher import Dispatcher, LaneStatus
+    from gateway.ingest.decode import Body
+    from gateway.ingest.draft import BrowserHints
+    from gateway.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One configuration and what was made of it. A reload puts another in its place; requests under way keep theirs."""
+
+    settings: Settings
+    door: Door
+    keys: Keys
+
+    @classmethod
+    def of(cls, settings: Settings, outbox: Outbox) -> Effective:
+        """Make the door and the keys of a configuration."""
+        return cls(settings, Door(settings, outbox), Keys(settings.sources.values()))
+
+
+@dataclass(slots=True)
+class Service:
+    """The state of one process that serves."""
+
+    effective: Effective
+    outbox: Outbox
+    metrics: Metrics = field(default_factory=Metrics)
+    #: If it runs in this process. Another process may have the lease all the same.
+    dispatcher: Dispatcher | None = None
+    #: No new work: what is under way is being finished.
+    draining: bool = False
+    #: Until when (`time.monotonic`) the disk counts as full. It ends by itself, so that somebody tries again.
+    full_until: float = 0.0
+    budget: Budget = field(default_factory=Budget)
+    pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(self.outbox, lambda: self.lanes() or ())
+
+    def lanes(self) -> Sequence[LaneStatus] | None:
+        """The lanes, if they run in this process."""
+        return self.dispatcher.status() if self.dispatcher is not None and self.dispatcher.has_lease else None
+
+    async def stopped(self) -> list[Stopped]:
+        """The destinations that take nothing for now."""
+        lanes = self.lanes()
+        if lanes is None:
+            enabled = self.effective.settings.enabled
+            return await self.outbox.read(lambda db: paused(db, enabled))
+        return [
+            Stopped(lane.instance, lane.state, lane.since, lane.code, lane.message)
+            for lane in lanes
+            if lane.state in ("paused", "broken")
+        ]
+
+    async def accept(
+        self, effective: Effective, body: Body, source: Source, door: str, hints: BrowserHints | None = None
+    ) -> dict[str, Any]:
+        """Take a body's events in, and count them. Returns the answer once they are on disk."""
+        start = time.perf_counter()
+        try:
+            answer = await effective.door.accept(body, source, hints)
+        except OutboxFull:
+            self.full_until = time.monotonic() + FULL_S
+            raise
+        self.metrics.of(source.name, door).answered(answer, time.perf_counter() - start)
+        self.metrics.told(answer["results"])
+        return answer

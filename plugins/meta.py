@@ -1,0 +1,600 @@
+"""Meta Conversions API. Verified against v25.0, 2026-11.
+
+Docs: https://developers.facebook.com/docs/marketing-api/conversions-api, of which `…/` below is short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Any
+
+from gateway.plugin import (
+    Batch,
+    Bearer,
+    Destination,
+    Event,
+    Field,
+    Limits,
+    Proof,
+    Request,
+    Response,
+    Retry,
+    Skip,
+    Verdict,
+    apply,
+    hookimpl,
+    verdicts,
+)
+
+WORD = {"type": "string", "minLength": 1}
+SECRET = {**WORD, "writeOnly": True}
+CONFIG = {
+    "type": "object",
+    "required": ["pixel_id", "access_token"],
+    "properties": {
+        "pixel_id": {
+            **WORD,
+            "pattern": "^[A-Za-z0-9_-]+$",
+            "description": "Dataset id (once called pixel id), the digits in Events Manager.",
+        },
+        "access_token": SECRET
+        | {"description": "System user token, or the token from Events Manager, dataset, Settings."},
+        "api_version": {
+            **WORD,
+            "pattern": "^v[0-9]+\\.[0-9]+$",
+            "default": "v25.0",
+            "description": "Graph API version. Meta retires one after 8 to 12 months and warns in a header before.",
+        },
+        "test_event_code": WORD
+        | {
+            "description": "Code from Events Manager, Test Events, for test events. Meta counts them as real all the "
+            "same: set it only for a dataset that is kept for tests."
+        },
+        "app_secret": SECRET
+        | {"description": "Secret of the Meta app, for `appsecret_proof`. Needed only if the app enforces it."},
+        "app_names": {
+            "type": "string",
+            "enum": ["mobile", "standard"],
+            "default": "mobile",
+            "description": "App events under the names of Meta's mobile SDKs (`fb_mobile_purchase`, `_valueToSum`) or "
+            "under those of web events (`Purchase`, `value`). Meta shows both; where an SDK sends the same events "
+            "its names are needed, or they count twice.",
+        },
+        "crm_name": WORD
+        | {
+            "default": "CRM",
+            "description": "Name of the CRM, for lead stages without `custom_data.lead_event_source`.",
+        },
+    },
+}
+
+# https://developers.facebook.com/docs/meta-pixel/reference: any name that is not here is a custom event. Refund is not
+# here because Meta has neither refunds nor retractions; under a name of its own (`events` in gateway.toml) it can go.
+STANDARD = (
+    *("PageView", "ViewContent", "Search", "AddToCart", "AddToWishlist", "InitiateCheckout", "AddPaymentInfo", "Lead"),
+    *("Purchase", "CompleteRegistration", "Subscribe", "StartTrial", "Contact", "Schedule", "SubmitApplication"),
+    *("Donate", "FindLocation", "CustomizeProduct"),
+)
+CRM_STAGES = ("QualifiedLead", "ConvertedLead", "DisqualifiedLead")
+OFF_BY_DEFAULT = ("RemoveFromCart", "ViewCart", "AddShippingInfo", "Login", "Share", "Download", "AdClick", "AdView")
+APP_ONLY = {"AppInstall": "MOBILE_APP_INSTALL", "AppOpen": "fb_mobile_activate_app"}
+NAMES = {name: name for name in (*STANDARD, "ViewCategory", "WatchVideo", *CRM_STAGES, *OFF_BY_DEFAULT)} | APP_ONLY
+
+# https://developers.facebook.com/docs/app-events/reference. That CompleteRegistration is taken so over this API is not
+# confirmed. …/app-events shows Purchase, MobileAppInstall, currency and value instead: `app_names = "standard"`.
+MOBILE_NAMES = {
+    "ViewContent": "fb_mobile_content_view",
+    "Search": "fb_mobile_search",
+    "AddToCart": "fb_mobile_add_to_cart",
+    "AddToWishlist": "fb_mobile_add_to_wishlist",
+    "InitiateCheckout": "fb_mobile_initiated_checkout",
+    "AddPaymentInfo": "fb_mobile_add_payment_info",
+    "Purchase": "fb_mobile_purchase",
+    "CompleteRegistration": "fb_mobile_complete_registration",
+}
+MOBILE_CUSTOM_DATA = {
+    "value": "_valueToSum",
+    "currency": "fb_currency",
+    "contents": "fb_content",
+    "content_ids": "fb_content_id",
+    "content_type": "fb_content_type",
+    "num_items": "fb_num_items",
+    "search_string": "fb_search_string",
+    "order_id": "fb_order_id",
+    "sign_up_method": "fb_registration_method",
+}
+
+# …/business-messaging. Other names fail on WhatsApp (100/2804066); Messenger and Instagram are held to the same list.
+MESSAGING_NAMES = {"Lead": "LeadSubmitted"} | {
+    name: name for name in ("LeadSubmitted", "Purchase", "AddToCart", "InitiateCheckout", "ViewContent")
+}
+
+# https://developers.facebook.com/docs/marketing-apis/data-processing-options: the states of Limited Data Use, 1000 for
+# CA to 1013 for RI; 0 lets Meta find the state by the IP address. Elsewhere the flag has no effect.
+LDU_CODES = ("CA", "CO", "CT", "FL", "OR", "TX", "MT", "DE", "NE", "NH", "NJ", "MN", "MD", "RI")
+LDU_STATES = {"US": 0} | {f"US-{state}": code for code, state in enumerate(LDU_CODES, 1000)}
+
+# …/parameters/customer-information-parameters: an event with no other identifiers than one of these sets is refused.
+TOO_WEAK = (
+    {"ct", "country", "st", "zp", "ge", "client_user_agent"},
+    {"db", "client_user_agent"},
+    {"fn", "ge"},
+    {"ln", "ge"},
+)
+# The gateway's keys that say nothing to Meta. Any other scalar of custom_data is a custom parameter there.
+NOT_FOR_META = {
+    *("merchant_id", "merchant_feed_label", "merchant_feed_language", "conversion_count", "shop_id", "refund_id"),
+    *("remaining_value", "description", "customer_segmentation"),
+}
+
+
+def text(value: Any) -> str:
+    """An id or a word; of a number its digits."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError
+    return str(value)
+
+
+def number(value: Any) -> float:
+    """An amount, also from a decimal string."""
+    amount = float(text(value))
+    if not abs(amount) < 1e300:  # infinity, NaN
+        raise ValueError
+    return int(amount) if amount.is_integer() else amount
+
+
+def integer(value: Any) -> int:
+    """A count."""
+    amount = number(value)
+    if amount != int(amount):
+        raise ValueError
+    return int(amount)
+
+
+def moment(value: Any) -> int:
+    """Whole Unix seconds, also from RFC 3339 with an offset."""
+    if not isinstance(value, str):
+        return int(value)
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError
+    return int(at.timestamp())
+
+
+def form(rule: str) -> Callable[[Any], str | None]:
+    """A text of this form."""
+    compiled = re.compile(rule)
+    return lambda value: found if compiled.fullmatch(found := text(value)) else None
+
+
+def digits(rule: str) -> Callable[[Any], int | None]:
+    """An id that Meta takes as a JSON number."""
+    of_form = form(rule)
+    return lambda value: int(found) if (found := of_form(value)) else None
+
+
+def address(value: Any) -> str:
+    """An IPv4 or IPv6 address, as it came."""
+    ip_address(value)
+    return text(value)
+
+
+def original_name(value: Any) -> str:
+    """The name under which the original event went out."""
+    return NAMES.get(text(value), text(value))
+
+
+def content_type(event: Event) -> Any:
+    """`content_type`, which Meta wants beside product ids."""
+    custom = event.custom_data
+    return custom.get("content_type") or ("product" if custom.get("content_ids") or custom.get("contents") else None)
+
+
+def opt_out(event: Event) -> bool | None:
+    """True for measurement without personalisation: attribution only, no use for ad delivery.
+
+    Only seen where an operator has taken `ad_personalization` out of the purposes that Meta requires.
+    """
+    return True if event.consent.ad_personalization == "denied" and not event.limited else None
+
+
+URL = form(r"https?://\S+")
+COOKIE = form(r"fb\.\d\.\d{10,13}\..+")  # …/parameters/fbp-and-fbc: case-sensitive, forwarded as it is
+CURRENCY = form(r"[A-Z]{3}")
+HANDOVER = form("in_store|curbside|home_delivery")
+SEGMENT = form("(new|existing)_customer_to_(business|business_line|product_area|medium)|customer_in_loyalty_program")
+
+CONTENT = (
+    Field("id", "id", required=True, as_=text),
+    Field("quantity", "quantity", as_=integer),
+    Field("item_price", "item_price", as_=number),
+    Field("title", "title", as_=text),
+    Field("description", "description", as_=text),
+    Field("brand", "brand", as_=text),
+    Field("category", "category", as_=text),
+    Field("delivery_category", "delivery_category", as_=HANDOVER),
+)
+COMMON = (
+    # …/parameters/server-event
+    Field("event_time", "event_time", required=True, as_=moment),
+    Field("event_id", "event_id", required=True, as_=text),  # with event_name the dedup key, for 48 h
+    Field("opt_out", opt_out),
+    Field("customer_segmentation", "custom_data.customer_segmentation", as_=SEGMENT),  # or inside custom_data: unclear
+    Field("original_event_data.event_name", "original_event.event_name", as_=original_name),
+    Field("original_event_data.event_time", "original_event.event_time", as_=moment),
+    Field("original_event_data.order_id", "original_event.order_id", as_=text),
+    Field("original_event_data.event_id", "original_event.event_id", as_=text),
+    # …/parameters/customer-information-parameters
+    Field("user_data.em", "digests.email", many=True),
+    Field("user_data.ph", "digests.phone", many=True),
+    Field("user_data.fn", "digests.first_name", many=True),
+    Field("user_data.ln", "digests.last_name", many=True),
+    Field("user_data.ge", "digests.gender", many=True),
+    Field("user_data.db", "digests.date_of_birth", many=True),
+    Field("user_data.ct", "digests.city", many=True),
+    Field("user_data.st", "digests.state", many=True),
+    Field("user_data.zp", "digests.zip", many=True),
+    Field("user_data.country", "digests.country", many=True),
+    Field("user_data.external_id", "digests.external_id", many=True),
+    Field("user_data.subscription_id", "user_data.subscription_id", as_=text),
+    Field("user_data.fb_login_id", "user_data.fb_login_id", as_=digits(r"\d{1,19}")),
+    Field("user_data.lead_id", "user_data.meta_lead_id", as_=digits(r"\d{15,16}")),  # a wrong one sinks the request
+    Field("user_data.partner_id", "user_data.partner_id", as_=text),
+    # …/parameters/custom-data
+    Field("custom_data.currency", "custom_data.currency", as_=CURRENCY),
+    Field("custom_data.value", "custom_data.value", as_=number),
+    Field("custom_data.net_revenue", "custom_data.net_revenue", as_=number),
+    Field("custom_data.order_id", "custom_data.order_id", as_=text),
+    Field("custom_data.content_type", content_type, as_=text),
+    Field("custom_data.content_ids", "custom_data.content_ids", many=True, as_=text),
+    Field("custom_data.contents", "custom_data.contents", each=CONTENT),
+    Field("custom_data.num_items", "custom_data.num_items", as_=integer),
+    Field("custom_data.predicted_ltv", "custom_data.predicted_ltv", as_=number),
+    Field("custom_data.delivery_category", "custom_data.delivery_category", as_=HANDOVER),
+)
+BROWSER = (
+    Field("referrer_url", "referrer_url", as_=URL),
+    Field("user_data.client_ip_address", "user_data.client_ip_address", as_=address),
+    Field("user_data.client_user_agent", "user_data.client_user_agent"),  # asked for on websites, not insisted on
+    Field("user_data.fbc", "user_data.fbc", as_=COOKIE),
+    Field("user_data.fbp", "user_data.fbp", as_=COOKIE),
+)
+ELSEWHERE = (*COMMON, *BROWSER, Field("event_source_url", "event_source_url", as_=URL))
+# …/parameters/app-data
+APP_IDS = (
+    Field("user_data.madid", "user_data.madid", as_=form("(?![0-]+$).+")),  # nothing but zeros: tracking is off
+    Field("user_data.anon_id", "app.install_id", as_=text),
+    Field("app_data.vendor_id", "user_data.idfv", as_=text),
+    Field("app_data.campaign_ids", "app.campaign_ids", as_=text),
+    Field("app_data.install_referrer", "app.install_referrer", as_=text),
+    Field("app_data.installer_package", "app.installer_package", as_=text),
+    Field("app_data.url_schemes", "app.url_schemes", many=True, as_=text),
+)
+# …/business-messaging: no URL, IP address, user agent, fbc or fbp here
+MESSAGING = (*COMMON, Field("messaging_channel", "messaging.channel", required=True))
+#: Rows for each action source or, in business messaging, each channel; ELSEWHERE for all others.
+FLOWS = {
+    "website": (*COMMON, *BROWSER, Field("event_source_url", "event_source_url", required=True, as_=URL)),
+    "app": (*ELSEWHERE, *APP_IDS),
+    "whatsapp": (
+        *MESSAGING,
+        Field("user_data.ctwa_clid", "messaging.ctwa_clid", required=True),
+        Field("user_data.whatsapp_business_account_id", "messaging.whatsapp_business_account_id", as_=text),
+    ),
+    "messenger": (
+        *MESSAGING,
+        Field("user_data.page_id", "messaging.page_id", required=True, as_=text),
+        Field("user_data.page_scoped_user_id", "messaging.page_scoped_user_id", required=True, as_=text),
+    ),
+    "instagram": (
+        *MESSAGING,
+        Field("user_data.ig_account_id", "messaging.ig_account_id", required=True, as_=text),
+        Field("user_data.ig_sid", "messaging.ig_sid", required=True, as_=text),
+    ),
+}
+SYSTEMS = {"ios": "i2", "ipados": "i2", "android": "a2"}
+EXTINFO = (
+    *("os", "package_name", "version", "build", "os_version", "device_model", "locale", "timezone_abbreviation"),
+    *("carrier", "screen_width", "screen_height", "screen_density", "cpu_cores", "storage_gb", "free_storage_gb"),
+    "timezone",
+)
+TYPED = frozenset(row.to.removeprefix("custom_data.") for row in COMMON if row.to.startswith("custom_data."))
+
+
+def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, Any] | Skip:
+    """One event → one entry of `data`; Skip for what would make Meta refuse the whole request."""
+    source = action_source(event)
+    name = _name(event, source, config)
+    if isinstance(name, Skip):
+        return name
+    item: dict[str, Any] | Skip = apply(_rows(event, source), event, event_name=name, action_source=source)
+    if isinstance(item, Skip):
+        return item
+    if name in ("Purchase", MOBILE_NAMES["Purchase"]) and (lack := _unpaid(event, item)):
+        return lack
+    identity = item.get("user_data", {}).keys()
+    if any(identity <= weak for weak in TOO_WEAK):
+        return Skip("no_identity", "user_data", "Meta refuses an event with so little to match on")
+    if custom := _custom_data(event, source, item.get("custom_data", {}), config):
+        item["custom_data"] = custom
+    for part in (_app(event, item) if source == "app" else {}, _limited(event, item)):
+        if isinstance(part, Skip):
+            return part
+        item |= part
+    return item
+
+
+def action_source(event: Event) -> str:
+    """Lead stages come from the CRM, whatever the sender said: …/conversion-leads-integration/payload-specification."""
+    return "system_generated" if _is_stage(event) else event.action_source
+
+
+def _is_stage(event: Event) -> bool:
+    if event.event_name in CRM_STAGES:
+        return True
+    says_crm = "meta_lead_id" in event.user_data or "lead_event_source" in event.custom_data
+    return event.action_source == "system_generated" and says_crm
+
+
+def _name(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
+    name = event.platform_name
+    if event.event_name == "Refund" and name in ("Refund", *STANDARD):
+        return Skip("unsupported", "event_name", "Meta has no refunds; map it to a custom name to build audiences")
+    if source == "app":
+        if config.get("app_names") == "standard":
+            return "MobileAppInstall" if name == APP_ONLY["AppInstall"] else name
+        return MOBILE_NAMES.get(name, name)
+    if name in APP_ONLY.values():
+        return Skip("unsupported", "action_source", "only an app event")
+    if source != "business_messaging":
+        return name
+    if event.limited:
+        return Skip("unsupported", "messaging", "what identifies a conversation may not go in limited mode")
+    if event.messaging.get("channel") not in ("whatsapp", "messenger", "instagram"):
+        return Skip("missing_field", "messaging.channel", "whatsapp, messenger or instagram")
+    return MESSAGING_NAMES.get(name) or Skip("unsupported", "event_name", "Meta takes few names from conversations")
+
+
+def _rows(event: Event, source: str) -> tuple[Field, ...]:
+    if source == "business_messaging":
+        return FLOWS[event.messaging["channel"]]
+    return ELSEWHERE if event.limited and source == "app" else FLOWS.get(source, ELSEWHERE)
+
+
+def _unpaid(event: Event, item: Mapping[str, Any]) -> Skip | None:
+    """What a purchase lacks: without it 100/2804009."""
+    for key in ("value", "currency"):
+        if key not in item.get("custom_data", {}):
+            return Skip("invalid_field" if key in event.custom_data else "missing_field", f"custom_data.{key}")
+    return None
+
+
+def _custom_data(event: Event, source: str, typed: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The typed fields, the site's own scalars, and what the flow adds or calls otherwise."""
+    custom = dict(typed)
+    for key, value in event.custom_data.items():
+        if key not in TYPED and key not in NOT_FOR_META and isinstance(value, str | int | float) and value != "":
+            custom[key] = value
+    if _is_stage(event):
+        custom |= {"event_source": "crm", "lead_event_source": custom.get("lead_event_source") or config["crm_name"]}
+    if source == "app" and config.get("app_names") != "standard":
+        return {MOBILE_CUSTOM_DATA.get(key, key): value for key, value in custom.items()}
+    return custom
+
+
+def _app(event: Event, item: Mapping[str, Any]) -> dict[str, Any] | Skip:
+    """`app_data` with what Meta requires. In limited mode the device stays unnamed."""
+    app = {key: event.app[key] for key in ("os", "os_version") if key in event.app} if event.limited else event.app
+    system = SYSTEMS.get(str(app.get("os", "")).lower())
+    if system is None:
+        return Skip("invalid_field" if app.get("os") else "missing_field", "app.os", "Meta knows iOS and Android")
+    if not app.get("os_version"):
+        return Skip("missing_field", "app.os_version", "required in extinfo")
+    locale = str(app.get("locale", "")).replace("-", "_")
+    known = {"package_name": app.get("id", ""), **app, "os": system, "locale": locale}
+    asked = app.get("att_status")
+    tracking = app.get("advertiser_tracking_enabled", isinstance(asked, str) and asked.upper() == "AUTHORIZED")
+    required = {
+        "advertiser_tracking_enabled": int(bool(tracking)),  # unknown is no
+        # The choice in the app's own settings: an event that is here was not opted out of.
+        "application_tracking_enabled": int(bool(app.get("application_tracking_enabled", not event.limited))),
+        "extinfo": [str(known.get(key, "")) for key in EXTINFO],
+    }
+    return {"app_data": {**required, **item.get("app_data", {})}}
+
+
+def _limited(event: Event, item: Mapping[str, Any]) -> dict[str, Any] | Skip:
+    if not event.limited:
+        return {}
+    state = LDU_STATES.get(event.region or "")
+    if state is None:
+        return Skip("unsupported", "consent.region", "Limited Data Use has no code for this region")
+    if state == 0 and "client_ip_address" not in item["user_data"]:
+        return Skip("missing_field", "user_data.client_ip_address", "Meta finds the state by it")
+    return {
+        "data_processing_options": ["LDU"],
+        "data_processing_options_country": 1,
+        "data_processing_options_state": state,
+    }
+
+
+def _url(config: Mapping[str, Any]) -> str:
+    return f"https://graph.facebook.com/{config['api_version']}/{config['pixel_id']}/events"
+
+
+def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
+    """`{"data": […]}`, for a test batch with the code that shows the whole request under Test Events."""
+    envelope: dict[str, Any] = {"data": list(batch)}
+    if batch.test and config.get("test_event_code"):
+        envelope["test_event_code"] = config["test_event_code"]
+    return Request("POST", _url(config), json=envelope)
+
+
+# https://developers.facebook.com/docs/marketing-api/error-reference and …/troubleshooting. Subcodes only tell the
+# kind (190: 460 password changed, 463 expired, 467 invalid; 4, 17, 613: which limit), but for the ones below.
+BUSY = verdicts.retry(after_s=60)
+INTERNAL = verdicts.retry(tries=5)
+CODES: dict[int, Verdict] = {
+    1: INTERNAL,
+    2: verdicts.retry(),
+    3: verdicts.pause(),  # the app lacks a capability
+    4: verdicts.retry(after_s=300),  # app rate limit
+    10: verdicts.pause(),  # the app lacks a permission
+    100: verdicts.reject(),  # a bad event, and Meta does not say which: all of the request is refused
+    102: verdicts.pause(),  # login
+    104: verdicts.pause(),  # appsecret_proof
+    105: verdicts.reject(),  # too many parameters
+    190: verdicts.pause(),  # token
+    368: verdicts.pause(after_s=4 * 3600),  # blocked for a while for a breach of policy
+    2500: verdicts.pause(),  # unknown path: api_version or pixel_id
+    5000: INTERNAL,
+    **dict.fromkeys((17, 32, 341, 613, 80000, 80003, 80004, 80014), BUSY),  # rates of user, page, application, account
+    **dict.fromkeys(range(200, 300), verdicts.pause()),  # permissions
+}
+SUBCODES = {(100, 33): verdicts.pause()}  # no such dataset, or the token cannot see it
+
+
+def classify(response: Response, n: int) -> Verdict:
+    """The verdict for all `n` events: Meta takes or refuses a request as a whole."""
+    error = response.find("error")
+    if not isinstance(error, Mapping):
+        return _taken(response, n) if 200 <= response.status < 300 else _not_meta(response, n)
+    code, subcode = _code(error.get("code")), _code(error.get("error_subcode"))
+    words = _words(error)
+    verdict = SUBCODES.get((code or 0, subcode or 0)) or CODES.get(code or 0)
+    if error.get("is_transient") is True:
+        verdict = verdicts.retry(after_s=verdict.after_s if verdict and verdict.kind == "retry" else None)
+    elif code is not None and code < 0:
+        verdict = INTERNAL
+    elif verdict is None or (verdict.kind == "reject" and (response.status == 429 or response.status >= 500)):
+        verdict = INTERNAL if 200 <= response.status < 300 else verdicts.by_status(response, n)
+    named = f"{code}/{subcode}" if subcode else str(code) if code is not None else verdict.code
+    return (
+        verdicts.refused(named, words, n) if verdict.kind == "reject" else replace(verdict, code=named, message=words)
+    )
+
+
+def _taken(response: Response, n: int) -> Verdict:
+    count = response.find("events_received")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        return verdicts.retry("unread_answer", "no events_received under HTTP 2xx", tries=5)
+    messages = response.find("messages")
+    words = [f"fbtrace_id {response.find('fbtrace_id')}"]
+    if count != n:
+        words.append(f"events_received {count} of {n}")
+    if messages:
+        words.append(f"messages {messages}")
+    if warning := response.headers.get("x-ad-api-version-warning"):
+        return verdicts.delivered("api_version_warning", verdicts.shorten("; ".join([warning, *words])))
+    return verdicts.delivered("" if count == n else "events_received", verdicts.shorten("; ".join(words)))
+
+
+def _not_meta(response: Response, n: int) -> Verdict:
+    """HTML and the like comes from what stands in front of Meta and says nothing about the events."""
+    verdict = verdicts.by_status(response, n)
+    if verdict.kind in ("reject", "split") and response.status != 413:
+        return verdicts.retry(verdict.code, verdict.message, tries=5)
+    return verdict
+
+
+def _code(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    """Meta's words (in any language: for people only), the field it blames, and its trace id for support."""
+    blamed = error.get("error_data")
+    if isinstance(blamed, Mapping):
+        blamed = blamed.get("blame_field_specs")
+    said = (error.get("error_user_title"), error.get("message"), blamed, error.get("fbtrace_id"))
+    return verdicts.shorten("; ".join(str(part) for part in said if part))
+
+
+def group_key(event: Event, config: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Store events may be 62 days old, all others 7: apart, or one would sink the others. Tests carry a code."""
+    return action_source(event) == "physical_store", event.test
+
+
+def serial_key(event: Event, config: Mapping[str, Any]) -> str | None:
+    """The stages of a lead arrive in their order."""
+    lead = event.user_data.get("meta_lead_id")
+    return f"lead:{lead}" if lead and _is_stage(event) else None
+
+
+# …/using-the-api: one event past this age, and Meta refuses the whole request. An hour is for the way.
+MAX_AGE_S = 7 * 86400 - 3600
+MAX_AGE_STORE_S = 62 * 86400 - 3600
+
+
+def age_limit(event: Event, config: Mapping[str, Any]) -> float:
+    """Seconds after which Meta no longer takes this event: …/offline-events for store events."""
+    return MAX_AGE_STORE_S if action_source(event) == "physical_store" else MAX_AGE_S
+
+
+def accepts_test(config: Mapping[str, Any]) -> bool:
+    """Meta counts test events, so only to a dataset that the operator named for tests by giving its code."""
+    return bool(config.get("test_event_code"))
+
+
+def probe(config: Mapping[str, Any], now: int) -> Request | None:
+    """A test event, where there is a code. Without one nothing harmless shows that the token works.
+
+    Any event would count as real, and the tokens of Events Manager may post events but not read the dataset.
+    """
+    if not accepts_test(config):
+        return None
+    someone = sha256(b"gateway probe").hexdigest()
+    event = {"event_name": "GatewayProbe", "event_time": now, "event_id": f"gateway-probe-{now}"}
+    event |= {"action_source": "other", "user_data": {"external_id": [someone]}}
+    return build_request(Batch.of([event], test=True), config)
+
+
+META = Destination(
+    name="meta",
+    api_version="v25.0",
+    docs="https://developers.facebook.com/docs/marketing-api/conversions-api",
+    config_schema=CONFIG,
+    names=NAMES,
+    custom_names=True,
+    off_by_default=frozenset(OFF_BY_DEFAULT),
+    limited=frozenset(LDU_STATES),
+    limited_needs_ip=True,
+    digests={
+        "email": "email_plain",
+        "phone": "phone_digits",
+        "first_name": "name_spaced",
+        "last_name": "name_spaced",
+        "gender": "gender_fm",
+        "date_of_birth": "date_yyyymmdd",
+        "city": "city_letters",
+        "state": "state_code",
+        "zip": "zip_us5",
+        "country": "country_lower",
+        "external_id": "id_trimmed",  # the pixel must send the same bytes
+    },
+    auth=(Bearer("access_token"), Proof("appsecret_proof", key="app_secret", message="access_token")),
+    limits=Limits(batch=1000, max_age_s=MAX_AGE_S),
+    # Beyond 48 h Meta no longer knows an event again: an answer that was never seen is not asked for after 47.
+    retry=Retry(first_s=5, factor=2, max_s=3600, give_up_s=MAX_AGE_S, unseen_s=47 * 3600),
+    map_event=map_event,
+    build_request=build_request,
+    classify=classify,
+    group_key=group_key,
+    serial_key=serial_key,
+    age_limit=age_limit,
+    accepts_test=accepts_test,
+    probe=probe,  # type: ignore[arg-type]  # None without a test code
+)
+
+
+@hookimpl
+def register_destinations() -> list[Destination]:
+    """This file's destination."""
+    return [META]

@@ -1,0 +1,466 @@
+"""TikTok Events API 2.0. Verified against v1.3, 2026-11.  Docs: https://business-api.tiktok.com/portal/docs
+
+One endpoint for four event sources: `web` (a pixel), `app`, `offline` and `crm` (event sets). A request is taken or
+refused as a whole, and the HTTP status is 200 either way: the `code` in the body is the answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from gateway.plugin import (
+    Batch,
+    Destination,
+    Event,
+    Field,
+    Header,
+    Limits,
+    Request,
+    Response,
+    Retry,
+    Skip,
+    Verdict,
+    apply,
+    hookimpl,
+    verdicts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+URL = "https://business-api.tiktok.com/open_api/v1.3/event/track/"  # the last slash belongs to it
+DAY_S = 86400
+
+ID = {"type": "string", "pattern": "^\\S+$"}
+CONFIG = {
+    "type": "object",
+    "required": ["pixel_code", "access_token"],
+    "properties": {
+        "pixel_code": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9]{8,40}$",
+            "description": "The pixel: takes events with action_source website.",
+        },
+        "access_token": {
+            **ID,
+            "writeOnly": True,
+            "description": "From Events Manager: pixel, Settings, Generate access token. Without `Bearer`.",
+        },
+        "test_event_code": {
+            **ID,
+            "description": "From Events Manager: Test events. Only test events carry it; without it they are not sent.",
+        },
+        "app_id": {**ID, "description": "TikTok app id: takes events with action_source app."},
+        "offline_event_set_id": {
+            **ID,
+            "description": "Offline event set: takes what happened neither on the website nor in the app.",
+        },
+        "crm_event_set_id": {
+            **ID,
+            "description": "CRM event set: takes the later stages of a TikTok lead, events with tiktok_lead_id.",
+        },
+        "purchase_event_name": {
+            "enum": ["Purchase", "CompletePayment"],
+            "default": "Purchase",
+            "description": "What the pixel calls a Purchase. If the names differ, both may count.",
+        },
+        "page_view_event_name": {
+            "enum": ["PageView", "Pageview"],
+            "default": "PageView",
+            "description": "What the pixel calls a PageView. It is sent only if `events` asks for it.",
+        },
+        "require_page_url": {
+            "type": "boolean",
+            "default": True,
+            "description": "Skip website events without event_source_url. Whether TikTok refuses them is not known.",
+        },
+        "web_app_max_age_days": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 28,
+            "default": 7,
+            "description": "Website and app events older than this are not sent. TikTok publishes no limit.",
+        },
+        "partner_name": {"type": "string", "minLength": 1, "description": "Only if TikTok gave you one."},
+    },
+}
+
+# Where an event goes follows from its action_source. All others are offline, or crm when they carry a TikTok lead id.
+SOURCES = {"website": "web", "app": "app", "physical_store": "offline"}
+SOURCE_IDS = {"web": "pixel_code", "app": "app_id", "offline": "offline_event_set_id", "crm": "crm_event_set_id"}
+
+# https://ads.tiktok.com/help/article/supported-standard-events. Any other name is sent as a custom event.
+# fmt: off
+NAMES = {
+    "AddPaymentInfo": "AddPaymentInfo", "AddToCart": "AddToCart", "AddToWishlist": "AddToWishlist",
+    "CompleteRegistration": "CompleteRegistration", "Contact": "Contact", "CustomizeProduct": "CustomizeProduct",
+    "Download": "Download", "FindLocation": "FindLocation", "InitiateCheckout": "InitiateCheckout", "Lead": "Lead",
+    "Purchase": "Purchase", "Schedule": "Schedule", "Search": "Search", "StartTrial": "StartTrial",
+    "SubmitApplication": "SubmitApplication", "Subscribe": "Subscribe", "ViewContent": "ViewContent",
+    "AppInstall": "InstallApp", "AppOpen": "LaunchAPP",
+    # Off by default. The first is not in TikTok's list and must be spelt as the pixel does; the second TikTok does not
+    # have: only under a name that the operator chose it is sent, as a custom event.
+    "PageView": "PageView", "Refund": "Refund",
+}
+APP_NAMES = {
+    "Purchase": "Purchase",
+    "Lead": "GenerateLead",
+    "InitiateCheckout": "Checkout",
+    "CompleteRegistration": "Registration",
+}
+APP_ONLY = frozenset({"AppInstall", "AppOpen"})
+# Names that TikTok counts as another one, outside apps: https://ads.tiktok.com/help/article/reserved-events
+RESERVED = {
+    "AddBilling": "AddPaymentInfo", "Browse": "PageView", "Checkout": "PlaceAnOrder", "ClickForm": "Lead",
+    "ClickInDownloadPage": "ClickButton", "ClickToDownload": "Download", "Consult": "Contact",
+    "ConsultByPhone": "Contact", "CompletePayment": "Purchase", "Registration": "CompleteRegistration",
+    "StartCheckout": "InitiateCheckout", "ViewConsultationPage": "ViewContent", "ViewDownloadPage": "ViewContent",
+    "ViewForm": "ViewContent",
+}
+# fmt: on
+NAME = re.compile(r"[A-Za-z0-9_]{1,50}")  # the length is unverified
+
+LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
+IOS, ANDROID = ("ios", "ipados"), ("android",)
+ATT_STATUSES = ("AUTHORIZED", "DENIED", "NOT_DETERMINED", "RESTRICTED", "NOT_APPLICABLE")
+# Addresses that say nothing about a visitor. `is_private` would also take the ranges set apart for documentation.
+LOCAL_V4 = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 224.0.0.0/3"
+LOCAL_V6 = "::/127 fc00::/7 fe80::/10 ff00::/8"
+LOCAL = {4: tuple(map(ipaddress.ip_network, LOCAL_V4.split())), 6: tuple(map(ipaddress.ip_network, LOCAL_V6.split()))}
+
+
+def text(value: Any) -> str:
+    """A JSON string: TikTok refuses an id that is a number (40002)."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError
+    return str(value)
+
+
+def number(value: Any) -> float:
+    """A JSON number: TikTok refuses a price that is text (40000)."""
+    if isinstance(value, bool):
+        raise TypeError
+    value = float(value) if isinstance(value, str) else value
+    if not math.isfinite(value):
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+def whole(value: Any) -> int:
+    """A JSON integer."""
+    if number(value) != int(value):
+        raise ValueError
+    return int(value)
+
+
+def flag(value: Any) -> bool:
+    """A JSON boolean, never a guess from something else."""
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def one_of(*allowed: str) -> Callable[[Any], str | None]:
+    """A value of a closed list, in its spelling."""
+    return lambda value: value if value in allowed else None
+
+
+def public_ip(value: Any) -> str | None:
+    """The address as text, IPv4 out of its IPv6 form; `None` for private, loopback and the like."""
+    address = ipaddress.ip_address(text(value).strip())
+    address = getattr(address, "ipv4_mapped", None) or address
+    return None if any(address in network for network in LOCAL[address.version]) else str(address)
+
+
+def locale(value: Any) -> str | None:
+    """BCP 47, the first one of an Accept-Language list: `en-US`."""
+    first = re.split("[,;]", text(value))[0].strip()
+    return first.replace("_", "-") if LOCALE.fullmatch(first) else None
+
+
+def att_status(value: Any) -> str | None:
+    """One of `ATT_STATUSES`, however it is spelt: `notDetermined`, `not determined`."""
+    letters = re.sub("[^A-Z]", "", text(value).upper())
+    return next((status for status in ATT_STATUSES if status.replace("_", "") == letters), None)
+
+
+def madid_of(*systems: str) -> Callable[[Event], Any]:
+    """Digests of the advertising id, if the app runs on one of the systems: without `app.os` it is neither's."""
+    return lambda event: event.digests.get("madid") if str(event.app.get("os")).lower() in systems else None
+
+
+def att(event: Event) -> Any:
+    """App Tracking Transparency: the status, on iOS else a yes or no to tracking."""
+    status, allowed = event.app.get("att_status"), event.app.get("advertiser_tracking_enabled")
+    if status is None and allowed is not None and str(event.app.get("os")).lower() in IOS:
+        return "AUTHORIZED" if allowed else "DENIED"
+    return status
+
+
+def app_locale(event: Event) -> Any:
+    """The visitor's language, else that of the app; it describes the visitor, so that limited mode leaves it out."""
+    return None if event.limited else event.user_data.get("language") or event.app.get("locale")
+
+
+# https://ads.tiktok.com/help/article/standard-events-parameters
+CONTENT = (
+    Field("content_id", "id", as_=text),
+    Field("content_name", "title", as_=text),
+    Field("content_category", "category", as_=text),
+    Field("brand", "brand", as_=text),
+    Field("price", "item_price", as_=number),
+    Field("quantity", "quantity", as_=number),
+)
+COMMON = (
+    Field("event_time", "event_time", as_=int, required=True),
+    Field("event_id", "event_id", as_=text, required=True),  # with the name: TikTok's dedup key, 48 h
+    # An event without any identifier is taken, and may still enrich what the pixel sent under the same id.
+    Field("user.email", "digests.email", many=True),
+    Field("user.phone", "digests.phone", many=True),
+    Field("user.external_id", "digests.external_id", many=True),
+    Field("user.first_name", "digests.first_name"),
+    Field("user.last_name", "digests.last_name"),
+    Field("user.zip_code", "digests.zip"),
+    Field("user.city", "clear.city"),
+    Field("user.state", "clear.state"),
+    Field("user.country", "clear.country"),
+    Field("user.ip", "user_data.client_ip_address", as_=public_ip),
+    Field("user.user_agent", "user_data.client_user_agent", as_=text),
+    Field("properties.value", "custom_data.value", as_=number),
+    Field("properties.currency", "custom_data.currency", as_=text),
+    Field("properties.contents", "custom_data.contents", each=CONTENT),
+    Field("properties.content_type", "custom_data.content_type", as_=one_of("product", "product_group")),
+    Field("properties.content_ids", "custom_data.content_ids", many=True, as_=text),
+    Field("properties.num_items", "custom_data.num_items", as_=whole),
+    Field("properties.order_id", "custom_data.order_id", as_=text),
+    Field("properties.shop_id", "custom_data.shop_id", as_=text),
+    Field("properties.query", "custom_data.search_string", as_=text),  # the old name and the new one
+    Field("properties.search_string", "custom_data.search_string", as_=text),
+    Field("properties.description", "custom_data.description", as_=text),
+    Field(
+        "properties.delivery_category",
+        "custom_data.delivery_category",
+        as_=one_of("in_store", "curbside", "home_delivery"),
+    ),
+    Field("properties.predicted_ltv", "custom_data.predicted_ltv", as_=number),
+)
+FIELDS = {
+    "web": (
+        *COMMON,
+        Field("user.ttclid", "user_data.ttclid", as_=text),
+        Field("user.ttp", "user_data.ttp", as_=text),
+        Field("user.locale", "user_data.language", as_=locale),
+        Field("page.url", "event_source_url", as_=text),
+        Field("page.referrer", "referrer_url", as_=text),
+    ),
+    "app": (
+        *COMMON,
+        Field("user.idfa", madid_of(*IOS)),
+        Field("user.gaid", madid_of(*ANDROID)),
+        Field("user.idfv", "user_data.idfv", as_=text),
+        Field("user.att_status", att, as_=att_status),
+        Field("user.locale", app_locale, as_=locale),
+        Field("app.app_id", lambda event: event.app.get("id") or event.app.get("package_name"), as_=text),
+        Field("app.app_name", "app.name", as_=text),
+        Field("app.app_version", "app.version", as_=text),
+        Field("ad.callback", "app.attribution.callback", as_=text),
+        Field("ad.campaign_id", "app.attribution.campaign_id", as_=text),
+        Field("ad.ad_id", "app.attribution.ad_id", as_=text),
+        Field("ad.creative_id", "app.attribution.creative_id", as_=text),
+        Field("ad.is_retargeting", "app.attribution.is_retargeting", as_=flag),
+        Field("ad.attributed", "app.attribution.attributed", as_=flag),
+        Field("ad.attribution_type", "app.attribution.attribution_type", as_=text),
+        Field("ad.attribution_provider", "app.attribution.attribution_provider", as_=text),
+    ),
+    "offline": COMMON,
+    "crm": (
+        *COMMON,
+        Field("lead.lead_id", "user_data.tiktok_lead_id", as_=text, required=True),
+        Field("lead.lead_event_source", "custom_data.lead_event_source", as_=text),
+    ),
+}
+
+# 4xxxx that are not here: an event is wrong. 5xxxx: TikTok's own trouble. The meanings of 40016, 40132, 40133, 51021
+# and of the codes from 40106 on come from other connectors and are unverified.
+CODES: Mapping[int, verdicts.Maker] = {
+    40001: verdicts.pause,  # no permission for this pixel, app or event set
+    **dict.fromkeys((40016, 40100, 40132, 40133, 51021), verdicts.retry),  # too many requests
+    **dict.fromkeys((*range(40101, 40111), 40115, 40131), verdicts.pause),  # token wrong, empty, expired or revoked
+}
+
+
+def names(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Canonical name → what web, offline and crm events are called."""
+    purchase, page_view = config.get("purchase_event_name"), config.get("page_view_event_name")
+    return NAMES | {"Purchase": purchase or "Purchase", "PageView": page_view or "PageView"}
+
+
+def source_of(event: Event) -> str:
+    """TikTok's event source: web, app, offline or crm."""
+    return SOURCES.get(event.action_source) or ("crm" if event.user_data.get("tiktok_lead_id") else "offline")
+
+
+def group_key(event: Event, config: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The envelope names one source, so that a request can carry no other."""
+    source = source_of(event)
+    return source, config.get(SOURCE_IDS[source])
+
+
+def name_of(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
+    """TikTok's name of the event, in the words of its source; a name that an operator chose stays as it is."""
+    name = event.platform_name
+    if event.event_name == "Refund" and name == NAMES["Refund"]:
+        return Skip("unsupported", "event_name", "TikTok takes no refunds")
+    if source == "app":
+        name = APP_NAMES.get(event.event_name, name) if name == names(config).get(event.event_name) else name
+    elif event.event_name in APP_ONLY:
+        return Skip("unsupported", "action_source", f"TikTok knows {event.event_name} only of apps")
+    elif name in RESERVED and (event.event_name, name) != ("Purchase", "CompletePayment"):
+        return Skip("invalid_field", "event_name", f"TikTok counts {name} as {RESERVED[name]}: use another name")
+    if not NAME.fullmatch(name):
+        message = "TikTok takes letters, digits and underscores, at most 50: give it another name in `events`"
+        return Skip("invalid_field", "event_name", message)
+    return name
+
+
+def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Skip:
+    """One event → one entry of `data`; Skip when its source is not configured or TikTok cannot take it."""
+    source = source_of(event)
+    if not config.get(SOURCE_IDS[source]):
+        message = f"{event.action_source} events need {SOURCE_IDS[source]} in the configuration"
+        return Skip("source_not_configured", "action_source", message)
+    if event.limited and source not in ("web", "app"):
+        return Skip("unsupported", "action_source", f"TikTok has no limited data use for {source} events")
+    if source == "web" and not event.event_source_url and config.get("require_page_url", True):
+        return Skip("missing_field", "event_source_url")
+    name = name_of(event, source, config)
+    item = name if isinstance(name, Skip) else apply(FIELDS[source], event)
+    if isinstance(item, Skip):
+        return item
+    properties = item.get("properties")
+    if isinstance(properties, dict) and "contents" in properties:
+        properties.setdefault("content_type", "product")
+        properties.pop("content_ids", None)  # TikTok reads them only where there are no contents
+    if event.consent.ad_storage == "denied":
+        item.pop("ad", None)  # its callback names a click; limited mode denies ad_storage too
+    if source in ("web", "app"):
+        item["limited_data_use"] = event.limited  # a signal of US state law, said either way
+    return {"event": name, **item}
+
+
+def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
+    """One envelope around the events of one source. The test code makes all of a request tests."""
+    source, source_id = batch.group
+    return envelope(source, source_id, list(batch), config, test=batch.test)
+
+
+def envelope(source: str, source_id: str, data: list[Any], config: Mapping[str, Any], *, test: bool) -> Request:
+    """The request with `data` in it; a key that is not configured is left out."""
+    test_event_code = config.get("test_event_code") if test else None
+    optional = {"test_event_code": test_event_code, "partner_name": config.get("partner_name")}
+    given = {key: value for key, value in optional.items() if value}
+    return Request("POST", URL, json={"event_source": source, "event_source_id": source_id, **given, "data": data})
+
+
+def classify(response: Response, n: int) -> Verdict | list[Verdict]:
+    """The status where it says more than a body can (a bad token may come as 401 without one), else `code`."""
+    code, ok = response.find("code"), 200 <= response.status < 300
+    if response.status in (401, 403, 413, 429) or response.status >= 500:
+        return verdicts.by_status(response, n)
+    if isinstance(code, bool) or not isinstance(code, int) or (code in (0, 20001) and not ok):
+        # Under 200 this is some proxy's page, not TikTok's answer.
+        return verdicts.retry("unreadable", "not an answer of TikTok") if ok else verdicts.by_status(response, n)
+    words = verdicts.shorten(f"{response.find('message') or ''} (request {response.find('request_id') or 'unnamed'})")
+    if code == 0:
+        return verdicts.delivered(message=words)
+    if code == 20001:
+        return partial(response, words, n)
+    if code in CODES:
+        return CODES[code](str(code), words)
+    if 40000 <= code < 50000:
+        return verdicts.refused(str(code), words, n)
+    # 5xxxx may also be a permission in disguise: nothing is lost by asking until the retry clock runs out.
+    return verdicts.retry(str(code), words, tries=None if 50000 <= code < 60000 else 5)
+
+
+def partial(response: Response, words: str, n: int) -> Verdict | list[Verdict]:
+    """20001, partially successful. How TikTok names the failed is unverified: without an index all count as taken."""
+    failed = response.find("data.failed_events")
+    taken, lost = verdicts.delivered("20001", words), verdicts.reject("20001", words)
+    if not isinstance(failed, list) or not failed:
+        return taken
+    if n == 1:
+        return lost
+    indexes = {entry.get("index") for entry in failed if isinstance(entry, dict) and type(entry.get("index")) is int}
+    return [lost if index in indexes else taken for index in range(n)] if indexes else taken
+
+
+def age_limit(event: Event, config: Mapping[str, Any]) -> float:
+    """Offline and crm events count for 28 days; for the others TikTok publishes no limit, so that it is a setting."""
+    web_app = event.action_source in ("website", "app")
+    return float(config.get("web_app_max_age_days", 7) if web_app else 28) * DAY_S
+
+
+def accepts_test(config: Mapping[str, Any]) -> bool:
+    """There is no validate-only mode: without the code a test would count."""
+    return bool(config.get("test_event_code"))
+
+
+def probe(config: Mapping[str, Any], now: int) -> Request:
+    """A made-up event in test mode, where code 0 says that the token is good.
+
+    Without a test code, a request without events: it cannot count, and a good token gets 40002 for it, a bad one 40105.
+    """
+    event = {
+        "event": "ViewContent",
+        "event_time": now,
+        "event_id": f"gateway-probe-{now}",
+        "user": {"user_agent": "conversions-gateway probe"},
+        "page": {"url": "https://example.com/"},
+        "limited_data_use": False,
+    }
+    data = [event] if accepts_test(config) else []
+    return envelope("web", config["pixel_code"], data, config, test=True)
+
+
+TIKTOK = Destination(
+    name="tiktok",
+    api_version="v1.3",
+    docs="https://business-api.tiktok.com/portal/docs",
+    config_schema=CONFIG,
+    names=names,
+    custom_names=True,
+    off_by_default=frozenset({"PageView", "Refund"}),
+    limited=frozenset({"US"}),
+    digests={
+        "email": "email_plain",
+        "phone": "phone_e164",  # with the +
+        "external_id": "id_trimmed",  # case kept, as TikTok's own tag does: it must be what the pixel hashes
+        "first_name": "name_compact",
+        "last_name": "name_compact",
+        "zip": "zip_compact",
+        "madid": "madid_lowercase",
+    },
+    clear={"city": "city_compact", "state": "state_code", "country": "country_lower"},
+    auth=Header("Access-Token", "access_token"),
+    # 1,000 requests a second are allowed; the size of a body is not published.
+    limits=Limits(batch=1000, bytes=1_000_000, concurrency=10, max_age_s=28 * DAY_S, timeout_s=10),
+    # Dedup ends after 48 h: https://ads.tiktok.com/help/article/event-deduplication
+    retry=Retry(first_s=1, factor=2, max_s=60, unseen_s=47 * 3600),
+    group_key=group_key,
+    age_limit=age_limit,
+    accepts_test=accepts_test,
+    map_event=map_event,
+    build_request=build_request,
+    classify=classify,
+    probe=probe,
+)
+
+
+@hookimpl
+def register_destinations() -> list[Destination]:
+    """The one destination of this file."""
+    return [TIKTOK]
