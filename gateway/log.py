@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: All keys that a line may have. What is said of each is in docs/operating.md.
 KEYS = frozenset(
-    "event level timestamp logger dropped_keys "  # every line
+    "event level timestamp part dropped_keys "  # every line
     "version pid worker workers host port signal exit_code duration_s sqlite_version file "  # the process
     "instance instances plugin hook since state verdict status code message tries size in_flight next_at count "
     "source door method path request_id origin error where "  # requests
@@ -78,7 +78,8 @@ def configure(*, stream: TextIO | None = None, console: bool | None = None, leve
 
 def get_logger(name: str = "gateway") -> Any:
     """The log of one part of the gateway. It may be made before `configure`, not used."""
-    return structlog.get_logger().bind(logger=name)
+    # lazy, so that `configure` still counts: `bind` would fix the processors here and now
+    return structlog.get_logger(part=name)
 
 
 def describe_exception(_logger: Any, _method: str, line: Line) -> Line:

@@ -59,11 +59,16 @@ class Access:
         self._hold_until = max(self._hold_until, now + seconds)
 
     def stop(self, verdict: Verdict, now: float) -> bool:
-        """Pause, or stay paused and probe more seldom. Returns whether it is new."""
+        """Pause, or stay paused and probe more seldom. Returns whether it is new.
+
+        Before the next probe is due, it is the answer to a request from before the pause: no news.
+        """
         if self.pause is None:
             wait = max(verdict.after_s or 0.0, PROBE_FIRST_S)
             self.pause = Pause(now, verdict.code, verdict.message, now + wait)
             return True
+        if now < self.pause.probe_at:
+            return False
         self.pause.probe_s = min(PROBE_MAX_S, self.pause.probe_s * 2)
         self.pause.probe_at = now + max(verdict.after_s or 0.0, self.pause.probe_s)
         self.pause.code, self.pause.message = verdict.code, verdict.message

@@ -23,6 +23,8 @@ from gateway.plugin.destination import Request
 
 #: Shown in place of a secret.
 REDACTED = "***"
+#: Secrets shorter than this many characters are not looked for in a platform's words.
+QUOTABLE = 6
 #: An access token is renewed this long before it ends, in seconds.
 TOKEN_MARGIN_S = 300.0
 
@@ -50,7 +52,10 @@ class Encoded:
 
 
 def encode(request: Request) -> Encoded:
-    """Encode the body once. Raises `TypeError` for what JSON cannot hold."""
+    """Encode the body once. Raises `TypeError` or `ValueError` for what JSON, a URL or a header cannot hold."""
+    urlsplit(request.url)
+    for name, value in request.headers.items():
+        f"{name}: {value}".encode("ascii")
     return Encoded(request, None if request.json is None else _encode(request.json))
 
 
@@ -72,6 +77,13 @@ class Signer:
         """The platform did not take the token: the next request gets a new one."""
         if self._token is not None:
             self._token.forget()
+
+    def redacted(self, text: str) -> str:
+        """A platform's words without our secrets: some quote the token that they refuse."""
+        for secret in (*self._instance.secrets.values(), self._token.value if self._token else None):
+            if isinstance(secret, str) and len(secret) >= QUOTABLE:
+                text = text.replace(secret, REDACTED)
+        return text
 
     def shown(self, encoded: Encoded) -> Prepared:
         """The request with its secrets redacted."""
@@ -151,6 +163,10 @@ class _Token:
                 await self._fetch()
             return self._token or ""
 
+    @property
+    def value(self) -> str | None:
+        return self._token
+
     def forget(self) -> None:
         self._token = None
 
@@ -169,7 +185,9 @@ class _Token:
         code = str(found.get("error") or f"http_{answer.status}")[:100]
         if answer.status in (408, 429) or answer.status >= 500 or 200 <= answer.status < 300:
             raise TokenUnavailable(f"the token endpoint answered {answer.status}")
-        raise TokenRefused(code, str(found.get("error_description") or f"the token endpoint answered {answer.status}")[:300])
+        raise TokenRefused(
+            code, str(found.get("error_description") or f"the token endpoint answered {answer.status}")[:300]
+        )
 
     def _grant(self) -> dict[str, str]:
         if account := self._values.get("service_account_file"):
@@ -191,7 +209,9 @@ class _Token:
             signer = RSASigner.from_service_account_info(info)
             email = info["client_email"]
         except (OSError, ValueError, KeyError) as error:
-            raise TokenRefused("service_account_file", f"{path} is no service account key ({type(error).__name__})") from None
+            raise TokenRefused(
+                "service_account_file", f"{path} is no service account key ({type(error).__name__})"
+            ) from None
         now = int(self._clock.now())
         claims = {"iss": email, "scope": self._oauth.scope, "aud": self._oauth.token_url, "iat": now, "exp": now + 3600}
         assertion: bytes = jwt.encode(signer, claims)

@@ -13,7 +13,9 @@ FIRST_S, MAX_S = 2.0, 300.0
 class Breaker:
     """Closed while all is well; open, it lets one probe through at a time, ever more seldom."""
 
-    def __init__(self, rng: random.Random, *, threshold: int = THRESHOLD, first_s: float = FIRST_S, max_s: float = MAX_S) -> None:
+    def __init__(
+        self, rng: random.Random, *, threshold: int = THRESHOLD, first_s: float = FIRST_S, max_s: float = MAX_S
+    ) -> None:
         self._rng = rng
         self._threshold, self._first_s, self._max_s = threshold, first_s, max_s
         self._failures = 0
@@ -33,7 +35,9 @@ class Breaker:
         self.open_since = None
 
     def failed(self, now: float) -> None:
-        """No answer, or one that says to come back later."""
+        """No answer, or one that says to come back later. While it is open, only the probe's counts."""
+        if self.is_open and now < self.probe_at:
+            return
         self._failures += 1
         if self._failures < self._threshold:
             return

@@ -85,7 +85,10 @@ class Claimer:
             return None  # the decision itself says why: no row is needed
         if stored.payload is None:
             return self._settled(stored, due, State.DEAD, "payload_gone", "its retention is over")
-        event = read(stored.payload, stored.clear)
+        try:
+            event = read(stored.payload, stored.clear)
+        except msgspec.DecodeError:  # not as this version writes it
+            return self._settled(stored, due, State.DEAD, "unreadable", "what is stored of it cannot be read")
         limited = entry is not None and entry[0] == "send_limited"
         if not owed or decided.policy != self._gate.fingerprint:
             decision = decide(event.consent, event.region, self._requirement, self._gate.policy)
@@ -103,29 +106,46 @@ class Claimer:
         return None if name is None else self._lens.view(event, name, limited=limited, region=event.region)
 
     def _map(self, stored: Stored, event: Event, now: float, due: Due | None) -> Claim | Change:
-        destination, config = self.destination, self.instance.config
-        if event.test and not accepts_test(self.instance):
-            return self._settled(stored, due, State.DRY_RUN, "test", "the platform would count it as real")
-        limit = self._limit if destination.age_limit is None else age_limit(self.instance, event)
-        if limit is not None and now - event.event_time > limit:
-            words = f"older than the {limit / 86400:.3g} days that the platform takes"
-            return self._settled(stored, due, State.EXPIRED, "too_old", words)
+        function = "accepts_test"
         try:
-            item = destination.map_event(event, config)
-            group = destination.group_key(event, config) if destination.group_key else None
-            key = destination.serial_key(event, config) if destination.serial_key else None
-            follows = destination.follows is not None and destination.follows(event, config)
+            if event.test and not accepts_test(self.instance):
+                return self._settled(stored, due, State.DRY_RUN, "test", "the platform would count it as real")
+            function = "age_limit"
+            limit = self._limit if self.destination.age_limit is None else age_limit(self.instance, event)
+            if limit is not None and now - event.event_time > limit:
+                words = f"older than the {limit / 86400:.3g} days that the platform takes"
+                return self._settled(stored, due, State.EXPIRED, "too_old", words)
+            function = "map_event"
+            made = self._mapped(stored.seq, event)
         except Exception as error:  # a plugin's mistake costs this one delivery
-            return self._settled(stored, due, State.DEAD, "plugin_bug", plugin_bug(destination.name, "map_event", error))
-        if isinstance(item, Skip):
-            words = item.message or item.field
-            return self._settled(stored, due, State.SKIPPED, item.reason, f"{item.field}: {words}" if item.field else words)
-        claim = Claim(stored.seq, item, group, event.test, serial=key_hash(key) if key else None, follows=follows)
+            return self._settled(
+                stored, due, State.DEAD, "plugin_bug", plugin_bug(self.destination.name, function, error)
+            )
+        if isinstance(made, Skip):
+            words = made.message or made.field
+            return self._settled(
+                stored, due, State.SKIPPED, made.reason, f"{made.field}: {words}" if made.field else words
+            )
+        claim = made
         claim.expires_at = event.event_time + limit if limit is not None else math.inf
         if due is not None:
             claim.due, claim.tries, claim.first_at = True, due.tries, due.first_at
             claim.frozen_s, claim.unseen = due.frozen_s, due.unseen
         return claim
+
+    def _mapped(self, seq: int, event: Event) -> Claim | Skip:
+        """What the plugin makes of it. Raises what the plugin raises, and `TypeError` for what it may not return."""
+        destination, config = self.destination, self.instance.config
+        item = destination.map_event(event, config)
+        if isinstance(item, Skip):
+            return item
+        if not isinstance(item, dict):
+            raise TypeError("map_event gave neither an item nor a Skip")
+        group = destination.group_key(event, config) if destination.group_key else None
+        hash(group)
+        key = destination.serial_key(event, config) if destination.serial_key else None
+        follows = destination.follows is not None and destination.follows(event, config)
+        return Claim(seq, item, group, event.test, serial=key_hash(key) if key else None, follows=follows)
 
     @staticmethod
     def _settled(stored: Stored, due: Due | None, state: State, code: str, message: str) -> Change:
@@ -141,4 +161,3 @@ def plugin_bug(plugin: str, function: str, error: Exception) -> str:
         trace = trace.tb_next
     line = f" at line {trace.tb_lineno}" if trace is not None else ""
     return f"plugin {plugin}: {function} raised {type(error).__name__}{line}"
-

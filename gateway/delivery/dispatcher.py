@@ -66,6 +66,7 @@ class Dispatcher:
         """Wait for the lease, then deliver until stopped; gives the lease back. Raises `OutboxFailed`."""
         while not self._stopping and not self._outbox.take_lease():
             await self._clock.wait(self._changed, LEASE_S)
+            self._changed = anyio.Event() if not self._stopping else self._changed
         if self._stopping:
             return
         self.has_lease = True
@@ -91,8 +92,9 @@ class Dispatcher:
 
     def reload(self, settings: Settings) -> None:
         """Have the lanes take a new configuration."""
-        self._reloading = settings
-        if not self.has_lease:
+        if self.has_lease:
+            self._reloading = settings
+        else:
             self._settings = settings
         self._changed.set()
 

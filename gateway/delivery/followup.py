@@ -11,6 +11,7 @@ from gateway.delivery.judge import dead
 from gateway.delivery.sender import Answered, Sender
 from gateway.log import get_logger
 from gateway.model.delivery import Kind, State, Verdict
+from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
 from gateway.outbox.engine import Connection
 from gateway.outbox.lanes import Change, Receipt
@@ -47,17 +48,29 @@ class FollowUps:
             for receipt in due:
                 if lane.stopping:
                     return
-                await self._ask(receipt)
-            if not due:
-                await self._clock.wait(anyio.Event(), LOOK_S)
+                if not await self._asked(receipt):
+                    break
+            else:
+                if due:
+                    continue
+            await self._clock.wait(anyio.Event(), LOOK_S)
+
+    async def _asked(self, receipt: Receipt) -> bool:
+        """Ask; `False` when what came of it could not be written down, so that it is asked again."""
+        try:
+            await self._ask(receipt)
+        except OutboxFailed:
+            raise
+        except OutboxError as error:
+            log.error("recording_failed", instance=self._lane.instance.name, message=str(error))
+            return False
+        return True
 
     async def _ask(self, receipt: Receipt) -> None:
         verdict = await self._verdict(receipt)
         now = self._clock.now()
-        if verdict is None:
-            await self._outbox.write(lambda db: lanes.postpone_receipt(db, receipt, now + AGAIN_S))
-        elif verdict.kind is Kind.RECEIVED:
-            await self._later(receipt, now)
+        if verdict is None or verdict.kind is Kind.RECEIVED:
+            await self._later(receipt, now, answered=verdict is not None)
         else:
             await self._close(receipt, verdict, now)
 
@@ -71,13 +84,15 @@ class FollowUps:
             log.error("follow_up_failed", instance=instance.name, error=type(error).__name__)
             return None
 
-    async def _later(self, receipt: Receipt, now: float) -> None:
+    async def _later(self, receipt: Receipt, now: float, *, answered: bool) -> None:
         plan = self._plan
         if now - receipt.sent_at > plan.give_up_s:
             words = f"no report within {plan.give_up_s / 3600:.3g} h"
-            await self._close(receipt, Verdict(Kind.RECEIVED, "outcome_unknown", words, request_id=receipt.request_id), now)
+            await self._close(
+                receipt, Verdict(Kind.RECEIVED, "outcome_unknown", words, request_id=receipt.request_id), now
+            )
             return
-        wait = min(plan.max_s, plan.first_s * plan.factor ** min(receipt.asked + 1, 64))
+        wait = min(plan.max_s, plan.first_s * plan.factor ** min(receipt.asked + 1, 64)) if answered else AGAIN_S
         await self._outbox.write(lambda db: lanes.postpone_receipt(db, receipt, now + wait))
 
     async def _close(self, receipt: Receipt, verdict: Verdict, now: float) -> None:
@@ -86,12 +101,21 @@ class FollowUps:
         def work(db: Connection) -> int:
             change = self._change(db, receipt, verdict, now)
             return lanes.close_receipt(
-                db, lane.id, receipt, verdict=str(verdict.kind), code=verdict.code, message=verdict.message, change=change, now=now
+                db,
+                lane.id,
+                receipt,
+                verdict=str(verdict.kind),
+                code=verdict.code,
+                message=verdict.message,
+                change=change,
+                now=now,
             )
 
         count = await self._outbox.write(work)
         level = log.info if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED) else log.warning
-        level("outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count)
+        level(
+            "outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count
+        )
         if verdict.kind is Kind.PAUSE:
             await lane.pause(verdict.code, verdict.message, verdict.after_s)
         lane.nudge()

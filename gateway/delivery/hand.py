@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from gateway.outbox.lanes import Due, Stored
 
@@ -24,25 +24,30 @@ class Hand:
     @property
     def cursor(self) -> int:
         """Everything up to here is settled."""
-        return min(self._fresh) - 1 if self._fresh else self.scan
+        return min(self.scan, min(self._fresh) - 1) if self._fresh else self.scan
 
     @property
     def due_count(self) -> int:
         """Claims that have a row on disk."""
         return len(self._due)
 
-    def take_log(self, read: Sequence[Stored]) -> list[Stored]:
-        """Take what was read from the log; returns what is neither settled nor in hand yet."""
+    def take_log(self, read: Sequence[Stored], rows: Container[int] = ()) -> list[Stored]:
+        """Take what was read from the log; returns what is neither settled nor in hand yet.
+
+        `rows`: numbers that have a row of their own, which counts instead of the log.
+        """
         if not read:
             return []
         self.scan = max(self.scan, read[-1].seq)
-        mine = [one for one in read if one.seq not in self._settled and one.seq not in self._fresh]
+        mine = [
+            one for one in read if one.seq not in self._settled and one.seq not in self._fresh and one.seq not in rows
+        ]
         self._fresh.update(one.seq for one in mine)
         return mine
 
     def take_due(self, read: Sequence[Due], limit: int) -> list[Due]:
-        """Take deliveries that are due; returns those not in hand yet."""
-        mine = [one for one in read if one.event.seq not in self._due][:limit]
+        """Take deliveries that are due; returns those not in hand yet, be it from the log."""
+        mine = [one for one in read if one.event.seq not in self._due and one.event.seq not in self._fresh][:limit]
         self._due.update(one.event.seq for one in mine)
         return mine
 

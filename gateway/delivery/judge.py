@@ -22,7 +22,7 @@ class Outcome:
     changes: list[Change] = field(default_factory=list)
     #: Claims that the platform has.
     taken: set[int] = field(default_factory=set)
-    #: To be sent at once: halves, and what a guilty neighbour held up.
+    #: To be sent at once: halves.
     again: list[list[Claim]] = field(default_factory=list)
     #: The lane has to stop.
     pause: Verdict | None = None
@@ -57,22 +57,32 @@ def judge(
     else:
         each = list(verdict)
         outcome = _summary(each)
-    at_once: list[Claim] = []
     for claim, one in zip(claims, each, strict=True):
-        if one.kind is Kind.RETRY and one.after_s == 0 and outcome.verdict == "mixed":
-            at_once.append(claim)
+        if outcome.verdict == "mixed" and (one.kind is Kind.PAUSE or (one.kind is Kind.RETRY and one.after_s == 0)):
+            # a row, and no try counted: in the record, a mixed attempt settles what has no row
+            outcome.changes.append(_untried(claim, one, now))
+            outcome.pause = one if one.kind is Kind.PAUSE else outcome.pause
         else:
             _judge_one(outcome, claim, one, answered.unseen, instance, frozen_s, now, rng)
-    if at_once:
-        outcome.again.append(at_once)
     return outcome
+
+
+#: Of several verdicts, the one whose words stand for the request: the first kind here that there is.
+_TELLING = (Kind.PAUSE, Kind.REJECT, Kind.SPLIT, Kind.RETRY, Kind.RECEIVED, Kind.DELIVERED)
 
 
 def _summary(each: Sequence[Verdict]) -> Outcome:
     kinds = {one.kind for one in each}
-    telling = next((one for one in each if one.kind is not Kind.DELIVERED), each[0])
+    telling = min(each, key=lambda one: _TELLING.index(one.kind))
     name = str(each[0].kind) if len(kinds) == 1 else "mixed"
-    return Outcome(verdict=name, code=telling.code, message=telling.message, request_id=telling.request_id)
+    request_id = next((one.request_id for one in each if one.request_id), "")
+    return Outcome(verdict=name, code=telling.code, message=telling.message, request_id=request_id)
+
+
+def _untried(claim: Claim, verdict: Verdict, now: float) -> Change:
+    """Through no fault of its own it goes again, as soon as the lane may."""
+    past = (claim.tries, claim.first_at, claim.frozen_s, now, claim.unseen, claim.serial)
+    return Change(claim.seq, State.WAITING, *past, verdict.code, verdict.message)
 
 
 def _judge_one(
@@ -103,7 +113,16 @@ def _judge_one(
             if isinstance(when, Again):
                 outcome.changes.append(
                     Change(
-                        claim.seq, State.WAITING, tries, first_at, base, when.at, unseen, claim.serial, verdict.code, verdict.message
+                        claim.seq,
+                        State.WAITING,
+                        tries,
+                        first_at,
+                        base,
+                        when.at,
+                        unseen,
+                        claim.serial,
+                        verdict.code,
+                        verdict.message,
                     )
                 )
             else:

@@ -27,6 +27,7 @@ from gateway.delivery.decisions import Decisions
 from gateway.delivery.followup import FollowUps
 from gateway.delivery.hand import Hand
 from gateway.delivery.ratelimit import RateLimit
+from gateway.delivery.retry import UNSEEN_WORDS
 from gateway.delivery.sender import Answered, Sender
 from gateway.delivery.serials import Serials
 from gateway.ingest.gate import Gate
@@ -45,6 +46,8 @@ SLICE = 25
 POLL_S = 0.25
 #: Deliveries held back in hand for an earlier one of their serial key, at most.
 HELD = 5_000
+#: Changes without a request that gather before they are recorded.
+GATHERED = 2_000
 #: How long a recording that failed is waited for, in seconds.
 RECORD_AGAIN_S = 1.0
 
@@ -150,7 +153,7 @@ class Lane:
         return self._stopping
 
     async def _open(self) -> None:
-        def work(db: Connection) -> tuple[LaneRow, set[int], list[int]]:
+        def work(db: Connection) -> tuple[LaneRow, set[int], list[tuple[int, int]]]:
             end = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM event").fetchone()[0]
             row = lanes.open_lane(db, self.instance.name, end)
             return row, lanes.settled_after(db, row.id, row.cursor), lanes.waiting_serials(db, row.id)
@@ -174,12 +177,13 @@ class Lane:
     # Claim and batch.
 
     async def _next_batch(self) -> list[Claim]:
-        """The next batch to send, or nothing after a rest."""
-        limit = 1 if self._access.probing else self.instance.batch_size
+        """The next batch to send, or nothing: after a rest, or when a request under way has met trouble."""
         count = 0
         while not self._stopping:
             now = self._clock.now()
-            if (batch := self._batches.ready(now, limit)) is not None:
+            if self._access.wait_s(now) > 0:
+                return []
+            if (batch := self._batches.ready(now, 1 if self._access.probing else self.instance.batch_size)) is not None:
                 return batch
             if not self._buffer and not await self._refill(now):
                 break
@@ -187,26 +191,34 @@ class Lane:
             count += 1
             if count % SLICE == 0:
                 await anyio.lowlevel.checkpoint()
+            if len(self._changes) >= GATHERED:
+                await self._flush()
         if not len(self._batches):
             await self._flush()
         await self._rest(await self._idle_for())
         return []
 
     async def _refill(self, now: float) -> bool:
-        """Read on, from the log and from what is due, so that neither starves."""
-        if len(self._serials) >= HELD:
-            return False
-        lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
+        """Read on, from the log and from what is due, so that neither starves. Returns whether there is any."""
+        while len(self._serials) < HELD:
+            lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
 
-        def look(db: Connection) -> tuple[list[Due], list[Stored]]:
-            return lanes.read_due(db, lane, now, CHUNK + in_hand), lanes.read_log(db, scan, CHUNK)
+            def look(
+                db: Connection, lane: int = lane, scan: int = scan, limit: int = CHUNK + in_hand
+            ) -> tuple[list[Due], list[Stored], set[int]]:
+                log = lanes.read_log(db, scan, CHUNK)
+                return lanes.read_due(db, lane, now, limit), log, lanes.rows_among(db, lane, log)
 
-        read_due, read_log = await self._outbox.read(look)
-        due = self._hand.take_due(read_due, CHUNK)
-        fresh = self._hand.take_log(read_log)
-        await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in fresh)])
-        self._due_first = not self._due_first
-        self._buffer.extend([*due, *fresh] if self._due_first else [*fresh, *due])
+            due, log, rows = await self._outbox.read(look)
+            await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in log)])
+            if self._hand.scan != scan:  # claims were given back meanwhile: what was read does not follow on them
+                continue
+            mine: list[Due] = self._hand.take_due(due, CHUNK)
+            fresh: list[Stored] = self._hand.take_log(log, rows)
+            self._due_first = not self._due_first
+            self._buffer.extend([*mine, *fresh] if self._due_first else [*fresh, *mine])
+            if self._buffer or not log:
+                break
         return bool(self._buffer)
 
     def _claim(self, one: Stored | Due, now: float) -> None:
@@ -262,13 +274,11 @@ class Lane:
 
     async def _sendable(self, claims: list[Claim]) -> list[Claim]:
         """Without those that grew too old meanwhile, and those whose order or lead stands otherwise by now."""
-        now = self._clock.now()
-        changes = {
-            one.seq: _ended(one, State.EXPIRED, "too_old", "older than the platform takes")
-            for one in claims
-            if one.expires_at < now
-        }
-        bound = [one for one in claims if one.serial is not None and (one.follows or one.due) and one.seq not in changes]
+        now, unseen_s = self._clock.now(), self.instance.retry.unseen_s
+        changes = {one.seq: change for one in claims if (change := _too_late(one, unseen_s, now)) is not None}
+        bound = [
+            one for one in claims if one.serial is not None and (one.follows or one.due) and one.seq not in changes
+        ]
         if bound:
             changes |= await self._outplayed(bound)
         if not changes:
@@ -303,7 +313,8 @@ class Lane:
         open_ = {claim.seq for part in outcome.again for claim in part} | {claim.seq for claim in outcome.back}
         waits = {change.seq for change in outcome.changes if change.state is State.WAITING}
         self._finish([claim for claim in claims if claim.seq not in open_], waits)
-        self._let_go(outcome.back)
+        if outcome.back:
+            self._let_go(outcome.back)
         if answered.tried:
             await self._learn(answered, outcome, now)
         if tried is not None:
@@ -356,11 +367,13 @@ class Lane:
             self._changes.extend(_parked(one, now) for one in behind if not one.due)
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
-        """Unclaim: they are read again, from the log or from their rows."""
+        """Unclaim: they are read again, from the log or from their rows; so is what was read behind them."""
         given = list(claims)
         for claim in claims:
             given += self._serials.let_go(claim)
-        self._hand.let_go([claim.seq for claim in given])
+        unclaimed = [one.event.seq if isinstance(one, Due) else one.seq for one in self._buffer]
+        self._buffer.clear()
+        self._hand.let_go([*(claim.seq for claim in given), *unclaimed])
 
     async def _record(self, tried: Tried | None, rows_done: list[int], changes: Sequence[Change]) -> None:
         """Write down an attempt and changes, those that gathered included, and how far everything is settled."""
@@ -397,6 +410,15 @@ class Lane:
 def _parked(claim: Claim, now: float) -> Change:
     words = "behind an earlier delivery of the same order or lead"
     return Change(claim.seq, State.WAITING, next_at=now, serial=claim.serial, code="serial", message=words)
+
+
+def _too_late(claim: Claim, unseen_s: float | None, now: float) -> Change | None:
+    """What ends a claim whose time ran out while it waited."""
+    if claim.expires_at < now:
+        return _ended(claim, State.EXPIRED, "too_old", "older than the platform takes")
+    if claim.unseen and unseen_s is not None and claim.first_at is not None and now - claim.first_at > unseen_s:
+        return _ended(claim, State.DEAD, "unseen_window", UNSEEN_WORDS)
+    return None
 
 
 def _ended(claim: Claim, state: State, code: str, message: str) -> Change:

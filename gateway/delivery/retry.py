@@ -9,6 +9,9 @@ from gateway.model.delivery import Verdict
 from gateway.plugin.destination import Retry
 
 
+UNSEEN_WORDS = "an earlier try may have arrived; a repeat so late would count twice"
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """What has happened to a delivery so far, this try included."""
@@ -52,6 +55,5 @@ def after(verdict: Verdict, past: Past, policy: Retry, now: float, rng: random.R
     if at - past.first_at - past.frozen_s > policy.give_up_s:
         return GiveUp("gave_up", f"no success within {policy.give_up_s / 3600:.4g} h of the first try")
     if past.unseen and policy.unseen_s is not None and at - past.first_at > policy.unseen_s:
-        words = "an earlier try may have arrived; a repeat so late would count twice"
-        return GiveUp("unseen_window", words)
+        return GiveUp("unseen_window", UNSEEN_WORDS)
     return Again(at)

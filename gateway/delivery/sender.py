@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from gateway.config import Instance
@@ -100,19 +101,24 @@ class Sender:
 
     async def _once(self, encoded: Encoded) -> tuple[Answered, Response | None]:
         started_at, start = self._clock.now(), time.perf_counter()
+        signed = False
         try:
             prepared = await self._signer.sign(encoded)
+            signed = True
             response = await self._transport.send(prepared)
-        except TransportError as error:
+        except TransportError as error:  # before it was signed, it was the token that got no answer
             answered = Answered(verdicts.retry(error.reason, str(error)), started_at, tried=True, silent=True)
-            answered = replace(answered, unseen=error.sent, duration_s=time.perf_counter() - start)
+            answered = replace(answered, unseen=error.sent and signed, duration_s=time.perf_counter() - start)
             return answered, None
         except TokenUnavailable as error:
             verdict = verdicts.retry("token_unavailable", str(error))
             return Answered(verdict, started_at, time.perf_counter() - start, tried=True, silent=True), None
         except TokenRefused as error:
-            verdict = verdicts.pause(error.code, str(error))
+            verdict = verdicts.pause(error.code, self._signer.redacted(str(error)))
             return Answered(verdict, started_at, time.perf_counter() - start, tried=True), None
+        except (LookupError, TypeError, ValueError) as error:  # the plugin's part was checked when it was encoded
+            words = f"the request cannot be signed ({type(error).__name__}): look for a character that does not belong"
+            return Answered(verdicts.pause("credentials_unusable", words), started_at, tried=True), None
         duration_s = time.perf_counter() - start
         return Answered(verdicts.delivered(), started_at, duration_s, response.status, tried=True), response
 
@@ -126,6 +132,7 @@ class Sender:
         except Exception as error:  # a plugin's mistake: the answer counts as unknown
             tries = destination.retry.unknown_tries
             return verdicts.retry("plugin_bug", plugin_bug(destination.name, "classify", error), tries=tries)
+        found = [replace(one, message=self._signer.redacted(one.message)) for one in found]
         least = retry_after(response.headers.get("retry-after"), self._clock.now())
         if least is not None:
             found = [_not_before(one, least) for one in found]
@@ -140,7 +147,9 @@ def retry_after(value: str | None, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), RETRY_AFTER_MAX_S)
     try:
-        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), RETRY_AFTER_MAX_S)
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return min(max(0.0, at.timestamp() - now), RETRY_AFTER_MAX_S)
     except (ValueError, TypeError, OverflowError):
         return None
 

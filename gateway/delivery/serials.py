@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from gateway.delivery.claims import Claim
+
+
+@dataclass(slots=True)
+class _Line:
+    """Claims of one key in hand."""
+
+    #: In a batch or in flight.
+    head: Claim
+    behind: deque[Claim] = field(default_factory=deque)
 
 
 class Serials:
     """The order among claims of one key. Claims without a key are not its business."""
 
     def __init__(self) -> None:
-        #: Keys in hand (in a batch or in flight) and the claims behind them.
-        self._busy: dict[int, deque[Claim]] = {}
-        #: Rows that wait on disk, by key.
-        self._parked: Counter[int] = Counter()
+        self._busy: dict[int, _Line] = {}
+        #: Key → events whose row waits on disk, those in hand included.
+        self._rows: dict[int, set[int]] = {}
 
     def __len__(self) -> int:
         """Claims held back in hand."""
-        return sum(len(behind) for behind in self._busy.values())
+        return sum(len(line.behind) for line in self._busy.values())
 
-    def parked(self, keys: Iterable[int]) -> None:
-        """Rows that wait on disk already."""
-        self._parked.update(keys)
+    def parked(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Keys and numbers of rows that wait on disk already."""
+        for key, seq in rows:
+            self._rows.setdefault(key, set()).add(seq)
 
     def admit(self, claim: Claim) -> str:
         """`go`, `hold` (in hand, behind another) or `park` (write it down as waiting, behind a row that waits)."""
         key = claim.serial
         if key is None:
             return "go"
-        if key in self._busy:
-            self._busy[key].append(claim)
-            return "hold"
-        if not claim.due and self._parked[key]:
-            self._parked[key] += 1
+        line, rows = self._busy.get(key), self._rows.get(key, set())
+        if not claim.due and rows - ({line.head.seq} if line else set()):
+            self.parked([(key, claim.seq)])
             return "park"
-        self._busy[key] = deque()
+        if claim.due:
+            self.parked([(key, claim.seq)])
+        if line is not None:
+            line.behind.append(claim)
+            return "hold"
+        self._busy[key] = _Line(claim)
         return "go"
 
     def finish(self, claim: Claim, *, waits: bool) -> tuple[list[Claim], list[Claim]]:
@@ -44,26 +57,32 @@ class Serials:
         key = claim.serial
         if key is None:
             return [], []
-        if waits and not claim.due:
-            self._parked[key] += 1
-        if not waits and claim.due:
-            self._unpark(key)
-        behind = self._busy.pop(key, deque())
+        behind = self._line_of(claim)
         if waits:
-            fresh = [one for one in behind if not one.due]
-            self._parked[key] += len(fresh)
+            self.parked((key, one.seq) for one in (claim, *behind))
             return [], list(behind)
+        self._unpark(key, claim.seq)
         if not behind:
             return [], []
         following = behind.popleft()
-        self._busy[key] = behind
+        self._busy[key] = _Line(following, behind)
         return [following], []
 
     def let_go(self, claim: Claim) -> list[Claim]:
         """A claim is given back; so are those behind it, which are returned."""
-        return list(self._busy.pop(claim.serial, ())) if claim.serial is not None else []
+        return list(self._line_of(claim))
 
-    def _unpark(self, key: int) -> None:
-        self._parked[key] -= 1
-        if self._parked[key] <= 0:
-            del self._parked[key]
+    def _line_of(self, claim: Claim) -> deque[Claim]:
+        """Take away the line that a claim stands at the head of; returns who stood behind."""
+        line = self._busy.get(claim.serial) if claim.serial is not None else None
+        if line is None or line.head is not claim or claim.serial is None:
+            return deque()
+        del self._busy[claim.serial]
+        return line.behind
+
+    def _unpark(self, key: int, seq: int) -> None:
+        rows = self._rows.get(key)
+        if rows is not None:
+            rows.discard(seq)
+            if not rows:
+                del self._rows[key]

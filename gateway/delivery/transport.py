@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import httpx
@@ -31,6 +32,20 @@ class Prepared:
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+
+
+class _Progress:
+    """How far a request has come: what ends while it still connects cannot have arrived."""
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def trace(self, event: str, info: object) -> None:
+        """Told by httpcore: https://www.encode.io/httpcore/extensions/#trace"""
+        if event == "connection.connect_tcp.started":
+            self.sent = False
+        elif event.endswith("send_request_headers.started"):
+            self.sent = True
 
 
 class Transport:
@@ -59,14 +74,16 @@ class Transport:
 
     async def send(self, prepared: Prepared) -> Response:
         """Send and read the answer. Raises `TransportError` when none came."""
+        progress = _Progress()
         try:
             with anyio.fail_after(self._timeout_s):
-                return await self._send(prepared)
-        except TimeoutError:
+                return await self._send(prepared, progress)
+        except (TimeoutError, httpx.ConnectTimeout):
+            if not progress.sent:
+                words = f"no connection within our timeout of {self._timeout_s:g} s"
+                raise TransportError("connect", words, sent=False) from None
             words = f"no answer within our timeout of {self._timeout_s:g} s"
             raise TransportError("timeout", words, sent=True) from None
-        except httpx.ConnectTimeout:
-            raise TransportError("connect", f"no connection within {self._timeout_s:g} s", sent=False) from None
         except httpx.ConnectError as error:
             tls = isinstance(error.__cause__, ssl.SSLError) or "SSL" in str(error) or "certificate" in str(error)
             raise TransportError("tls" if tls else "connect", _words(error), sent=False) from None
@@ -79,9 +96,9 @@ class Transport:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _send(self, prepared: Prepared) -> Response:
+    async def _send(self, prepared: Prepared, progress: _Progress) -> Response:
         url = httpx.URL(prepared.url)
-        headers, extensions = dict(prepared.headers), {}
+        headers, extensions = dict(prepared.headers), dict[str, Any](trace=progress.trace)
         if not self._allow_private:
             address = await self._public_address(url.host, url.port or (443 if url.scheme == "https" else 80))
             headers.setdefault("Host", url.netloc.decode())
@@ -90,6 +107,7 @@ class Transport:
         request = self._client.build_request(
             prepared.method, url, headers=headers, content=prepared.body, extensions=extensions
         )
+        progress.sent = True
         answer = await self._client.send(request, stream=True)
         try:
             body = bytearray()
@@ -100,7 +118,9 @@ class Transport:
                     break
         finally:
             await answer.aclose()
-        return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body))
+        return Response(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body)
+        )
 
     async def _public_address(self, host: str, port: int) -> str:
         """An address of `host` on the public internet. The connection goes to just this one: nothing is looked up twice.
@@ -133,6 +153,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified
 
 

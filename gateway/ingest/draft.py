@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.model.errors import Fault
-from gateway.model.event import Consent
 
 if TYPE_CHECKING:
     from gateway.config import Source
-    from gateway.ingest.gate import Gate, Routing
+    from gateway.ingest.gate import Gate, Routing, Seen
     from gateway.privacy.hashing import DigestPlan
 
 
@@ -60,10 +59,8 @@ class Draft:
     referrer_url: str | None = None
     user_data: dict[str, Any] = field(default_factory=dict)
     custom_data: dict[str, Any] = field(default_factory=dict)
-    consent: Consent = Consent()
-    region: str | None = None
-    #: `ad_storage` allows click and browser ids.
-    click_ids: bool = True
+    #: The consent object, the region that counts, and whether click ids may be used.
+    seen: Seen = None  # type: ignore[assignment]  # set by the second stage
     routing: Routing | None = None
     digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
     clear: dict[str, str] = field(default_factory=dict)

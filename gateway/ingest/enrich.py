@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from decimal import Decimal
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from gateway.ingest.draft import Draft, Setup
+from gateway.ingest.misplaced import REMOVED
 from gateway.model.event import STANDARD_NAMES
 from gateway.privacy.clickids import PARAMETERS, click_ids, valid_fbc, valid_fbp
 from gateway.privacy.minimize import without_browser_ids
@@ -19,11 +22,15 @@ MONEY = ("value", "predicted_ltv", "net_revenue", "tax", "shipping", "discount",
 IDS = ("order_id", "refund_id", "merchant_id", "store_id", "shop_id")
 #: Events that have an id of their own in `custom_data`: it stands in for a missing `event_id`.
 ID_FROM = {"Purchase": "order_id", "Refund": "refund_id"}
+#: Characters that an event id may have: a longer order id cannot stand in for one.
+LONGEST_ID = 128
 #: Events that mean nothing to most platforms without money.
 WITH_MONEY = frozenset({"Purchase", "Refund"})
 
 #: Taken out of URLs for want of `ad_storage`, which is no news to the sender.
 _CLICK_IDS = frozenset({*PARAMETERS, "sccid", "_gl", "gclsrc"})
+_BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_IPV4 = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}", re.ASCII)
 _BY_LOWER = {name.lower(): name for name in STANDARD_NAMES}
 
 
@@ -37,8 +44,12 @@ def enrich(draft: Draft, setup: Setup) -> None:
     _name(draft)
     if draft.hints is not None:
         _from_browser(draft)
-    draft.consent, draft.region, allowed = setup.gate.consent_of(raw.get("consent"), draft.hints, draft.source)
-    draft.click_ids = allowed
+    address = draft.user_data.get("client_ip_address")
+    if address is not None and not is_address(address):
+        draft.warn("/user_data/client_ip_address", "not_normalisable", "expected an IPv4 or IPv6 address: left out")
+        del draft.user_data["client_ip_address"]
+    draft.seen = setup.gate.consent_of(raw.get("consent"), draft.hints, draft.source)
+    allowed = draft.seen.click_ids
     _click_ids(draft, allowed)
     draft.event_source_url = _url(draft, setup, "event_source_url", allowed)
     draft.referrer_url = _url(draft, setup, "referrer_url", allowed)
@@ -49,7 +60,7 @@ def _event_id(draft: Draft) -> str:
     if given is not None:
         return text_id(given)
     stands_in = draft.custom_data.get(ID_FROM.get(draft.event_name, ""))
-    if stands_in:
+    if stands_in and len(str(stands_in)) <= LONGEST_ID:
         return str(stands_in)
     draft.warn("/event_id", "event_id_generated", "no event_id: a copy of this event will count as another one")
     return uuid.uuid4().hex
@@ -69,7 +80,7 @@ def _custom_data(draft: Draft) -> dict[str, Any]:
     given = draft.raw.get("custom_data")
     data, removed = scrub_value(given) if given else ({}, ())
     for tail in removed:
-        draft.warn(f"/custom_data{tail}", "personal_data_removed", "personal data does not belong here: removed")
+        draft.warn(f"/custom_data{tail}", *REMOVED)
     if data is given:
         data = dict(given)
     for key in MONEY:
@@ -100,6 +111,16 @@ def _content(entry: dict[str, Any]) -> dict[str, Any]:
         if isinstance(entry.get(key), str):
             entry[key] = number(entry[key])
     return entry
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address."""
+    if _IPV4.fullmatch(text):
+        return True
+    try:
+        return ip_address(text).version == 6 and "%" not in text
+    except ValueError:
+        return False
 
 
 def text_id(value: str | float) -> str:

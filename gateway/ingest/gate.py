@@ -16,10 +16,13 @@ from gateway.config import Instance, Settings, Source
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.model.delivery import Action
 from gateway.model.event import Consent, Event
-from gateway.privacy.consent import Policy, Requirement, decide, may_use_click_ids
+from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_use_click_ids
+from gateway.schema import NAMEABLE
 
-#: Answers kept. Consent strings make many of them, so that the cache is emptied when it is full.
+#: Answers kept; when the cache is full it is emptied.
 CACHED = 20_000
+#: Names in one event's `destinations`, beyond which its answer is not kept.
+FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,17 @@ class Routing:
     statuses: Mapping[str, str]
     #: Instances that may have the event.
     sends: tuple[str, ...]
-    #: No destination may have it, for want of consent: who it was is not stored.
+    #: No destination may have it, and consent forbids it to some or to all: who it was is not stored.
     anonymous: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A consent object met before."""
+class Seen:
+    """A consent object, read once and kept: most visitors say the same."""
 
     consent: Consent
+    #: What was said, as it is stored.
+    stored: Mapping[str, Any]
     region: str | None
     click_ids: bool
 
@@ -79,22 +84,28 @@ class Gate:
         self._youngest_limit = min(
             (limit for one in self.instances.values() if (limit := shortest_age(one)) is not None), default=float("inf")
         )
-        self._consents: dict[Any, _Seen] = {}
+        self._consents: dict[Any, Seen] = {}
         self._routings: dict[Any, Routing] = {}
 
     def consent_of(
         self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source
-    ) -> tuple[Consent, str | None, bool]:
-        """The consent object as a value, the region that counts, and whether click ids may be used."""
+    ) -> Seen:
+        """What the event's consent object says, under this configuration."""
         gpc = hints is not None and hints.gpc
+        if raw and any(name in raw for name in STRINGS):  # long, and different for each visitor: not kept
+            return self._seen(raw, gpc, source)
         key = (source.region, gpc, tuple(map(_hashable, raw.items())) if raw else ())
-        seen = self._consents.get(key)
-        if seen is None:
-            consent = parse_consent(raw or {}, gpc=gpc)
-            region = consent.region or source.region
-            seen = _Seen(consent, region, may_use_click_ids(consent, region, self.policy))
-            _keep(self._consents, key, seen)
-        return seen.consent, seen.region, seen.click_ids
+        found = self._consents.get(key)
+        if found is None:
+            found = self._seen(raw or {}, gpc, source)
+            _keep(self._consents, key, found)
+        return found
+
+    def _seen(self, raw: Mapping[str, Any], gpc: bool, source: Source) -> Seen:
+        consent = parse_consent(raw, gpc=gpc)
+        said = {name: value for name in Consent.__slots__ if (value := getattr(consent, name)) is not None}
+        region = consent.region or source.region
+        return Seen(consent, said, region, may_use_click_ids(consent, region, self.policy))
 
     def route(self, draft: Draft) -> Routing:
         """The answer for an event."""
@@ -103,18 +114,23 @@ class Gate:
         old = draft.received_at - draft.event_time > self._youngest_limit
         key = (
             raw["event_name"],
-            draft.consent,
-            draft.region,
+            _gist(draft.seen.consent),
+            draft.seen.region,
             raw.get("test", False),
             tuple(wanted.items()) if wanted else None,
         )
         if not old and (found := self._routings.get(key)) is not None:
             return found
         entries = {name: self._entry(draft, name, instance, wanted, old) for name, instance in self.instances.items()}
-        routing = _routing(entries, self.fingerprint)
-        if not old:
+        routing = _routing(entries, self.fingerprint, forbidden=self._forbidden(draft))
+        if not old and (not wanted or len(wanted) <= FEW):
             _keep(self._routings, key, routing)
         return routing
+
+    def _forbidden(self, draft: Draft) -> bool:
+        """Whether consent alone keeps the event from every destination, whatever its name and routing."""
+        decisions = (decide(draft.seen.consent, draft.seen.region, one, self.policy) for one in self.requirements.values())
+        return bool(self.requirements) and all(one.action is Action.SKIP for one in decisions)
 
     def _entry(
         self, draft: Draft, name: str, instance: Instance, wanted: Mapping[str, bool] | None, old: bool
@@ -123,7 +139,7 @@ class Gate:
             return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
         if instance.platform_name(draft.event_name) is None:
             return Entry("skipped", "event_not_mapped", "", f"{name} does not take {draft.event_name}")
-        decision = decide(draft.consent, draft.region, self.requirements[name], self.policy)
+        decision = decide(draft.seen.consent, draft.seen.region, self.requirements[name], self.policy)
         if decision.action is Action.SKIP:
             return Entry("skipped", "consent", decision.reason, decision.rule)
         limit = _age_limit(instance, draft) if old else None
@@ -141,7 +157,8 @@ def gate(draft: Draft, setup: Setup) -> None:
     if wanted:
         for name in wanted:
             if name != "*" and name not in setup.destinations:
-                draft.warn(f"/destinations/{name}", "unknown_destination", "no destination of this name is configured")
+                path = f"/destinations/{name}" if NAMEABLE.fullmatch(name) else "/destinations"
+                draft.warn(path, "unknown_destination", "no destination of this name is configured")
     draft.routing = setup.gate.route(draft)
 
 
@@ -158,8 +175,8 @@ def parse_consent(raw: Mapping[str, Any], *, gpc: bool = False) -> Consent:
 
 
 def _sections(value: int | str | list[int]) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,)
+    if isinstance(value, int | float):  # JSON Schema counts 7.0 as an integer
+        return (int(value),)
     return tuple(int(one) for one in (value.split(",") if isinstance(value, str) else value))
 
 
@@ -198,7 +215,7 @@ def _age_limit(instance: Instance, draft: Draft) -> float | None:
     return age_limit(instance, event)
 
 
-def _routing(entries: Mapping[str, Entry], fingerprint: str) -> Routing:
+def _routing(entries: Mapping[str, Entry], fingerprint: str, *, forbidden: bool) -> Routing:
     to = {name: [one.outcome, one.reason, one.detail, one.rule] for name, one in entries.items()}
     sends = tuple(name for name, one in entries.items() if one.outcome.startswith("send"))
     kept = any(one.outcome != "skipped" or one.reason == "too_old" for one in entries.values())
@@ -206,13 +223,19 @@ def _routing(entries: Mapping[str, Entry], fingerprint: str) -> Routing:
         data=msgspec.json.encode({"policy": fingerprint, "to": to}).decode(),
         statuses={name: one.status for name, one in entries.items()},
         sends=sends,
-        anonymous=not kept and any(one.reason == "consent" for one in entries.values()),
+        anonymous=not kept and (forbidden or any(one.reason == "consent" for one in entries.values())),
     )
 
 
 def _fingerprint(policy: Policy, requirements: Mapping[str, Requirement]) -> str:
     parts = [policy.fingerprint, *(f"{name}={one.fingerprint}" for name, one in sorted(requirements.items()))]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _gist(consent: Consent) -> tuple[Any, ...]:
+    """What a decision depends on: of the strings only whether they are there."""
+    flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
+    return (*flags, consent.gpc, *(name for name in STRINGS if getattr(consent, name) is not None))
 
 
 def _hashable(pair: tuple[str, Any]) -> tuple[str, Any]:

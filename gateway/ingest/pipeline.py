@@ -58,7 +58,9 @@ class Door:
         self._outbox = outbox
         self._clock = clock
 
-    def take(self, raw: Any, source: Source, now: float, *, hints: BrowserHints | None = None, odd: bool = False) -> Taken:
+    def take(
+        self, raw: Any, source: Source, now: float, *, hints: BrowserHints | None = None, odd: bool = False
+    ) -> Taken:
         """Run one event through the stages."""
         draft = Draft(raw, source, now, hints, odd)
         if isinstance(raw, Fault):  # an unreadable line

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from gateway.ingest.draft import Draft, Setup
+from gateway.ingest.misplaced import REMOVED, without_emails
 from gateway.model.event import Event
 from gateway.outbox import Record
 from gateway.outbox.packing import id_sum, key_hash
-from gateway.privacy.minimize import without_click_ids
+from gateway.privacy.minimize import LIMITED_APP, without_click_ids, without_person
 from gateway.privacy.scrub import scrub_value
 
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
+
+#: Keys that stay of an event that nobody may have for want of consent: not those of a person, a device or a visit.
+ANONYMOUS: Mapping[str, frozenset[str]] = {"app": LIMITED_APP, "messaging": frozenset({"channel"})}
 
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -26,7 +31,7 @@ def record(draft: Draft, setup: Setup) -> Record:
     raw, routing = draft.raw, draft.routing
     if routing is None:
         raise RuntimeError("the gate has not been asked")
-    user_data = draft.user_data
+    user_data = without_emails(draft, "user_data", draft.user_data)
     clear: dict[str, str] = dict(draft.clear)
     for key in SHORT_LIVED:
         if key in user_data:
@@ -37,26 +42,25 @@ def record(draft: Draft, setup: Setup) -> Record:
         "event_time": draft.event_time,
         "action_source": draft.action_source,
         "user_data": user_data,
-        "custom_data": draft.custom_data,
+        "custom_data": without_person(draft.custom_data) if routing.anonymous else draft.custom_data,
         "digests": draft.digests,
-        "consent": {
-            name: value for name in draft.consent.__slots__ if (value := getattr(draft.consent, name)) is not None
-        },
+        "consent": draft.seen.stored,
         "received_at": draft.received_at,
-        "region": draft.region,
+        "region": draft.seen.region,
     }
-    for key in ("app", "messaging"):
+    for key in ("app", "messaging", "original_event"):
         if key in raw:
-            payload[key] = raw[key] if draft.click_ids else without_click_ids(raw[key])
-    for key in ("original_event", "test"):
-        if key in raw:
-            payload[key] = raw[key]
+            payload[key] = _part(draft, key, anonymous=routing.anonymous)
+    if "test" in raw:
+        payload["test"] = raw["test"]
     if draft.event_source_url:
         payload["event_source_url"] = draft.event_source_url
     if draft.referrer_url:
         payload["referrer_url"] = draft.referrer_url
-    if "context" in raw:
-        payload["context"] = scrub_value(raw["context"])[0]
+    if "context" in raw and not routing.anonymous:
+        payload["context"], removed = scrub_value(raw["context"])
+        for tail in removed:
+            draft.warn(f"/context{tail}", *REMOVED)
     source = draft.source
     return Record(
         dedup_key=key_hash(source.dedup_scope, raw["event_name"], draft.event_id),
@@ -70,6 +74,13 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload=_encode(payload),
         clear=_encode(clear) if clear else None,
     )
+
+
+def _part(draft: Draft, key: str, *, anonymous: bool) -> Mapping[str, Any]:
+    part: Mapping[str, Any] = without_emails(draft, key, draft.raw[key])
+    if anonymous and key in ANONYMOUS:
+        return {name: value for name, value in part.items() if name in ANONYMOUS[key]}
+    return part if draft.seen.click_ids else without_click_ids(part)
 
 
 def read(payload: bytes, clear: bytes | None) -> Event:

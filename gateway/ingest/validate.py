@@ -9,6 +9,7 @@ from gateway import schema
 from gateway.ingest.currencies import is_currency
 from gateway.ingest.decode import odd_faults
 from gateway.ingest.draft import Draft, Setup
+from gateway.ingest.misplaced import holds_email
 from gateway.model.errors import EventInvalid, Fault
 
 #: A number from here on can only be milliseconds: as seconds it would be the year 5138.
@@ -23,8 +24,12 @@ def validate(draft: Draft, setup: Setup) -> None:
     """Refuse what the schema refuses. Raises `EventInvalid` with a JSON pointer for each fault."""
     if not is_valid(draft.raw):
         raise EventInvalid(*schema.faults(draft.raw))
-    if draft.odd and (found := odd_faults(draft.raw)):
+    if draft.odd and (found := _odd(draft.raw)):
         raise EventInvalid(*found[:20])
+    for key in ("event_name", "event_id"):
+        if holds_email(draft.raw.get(key)):
+            words = "holds an e-mail address, which would be stored and sent as it is"
+            raise EventInvalid(Fault(f"/{key}", "personal_data", words))
     draft.event_time = _event_time(draft)
     currency = draft.raw["custom_data"].get("currency") if "custom_data" in draft.raw else None
     if currency is not None and not is_currency(currency.upper()):
@@ -36,6 +41,13 @@ def is_valid(raw: object) -> bool:
     try:
         return schema.is_valid(raw)
     except (ValueError, RecursionError):
+        raise EventInvalid(Fault("", "too_deep", "the event is nested too deeply")) from None
+
+
+def _odd(raw: object) -> list[Fault]:
+    try:
+        return odd_faults(raw)
+    except RecursionError:
         raise EventInvalid(Fault("", "too_deep", "the event is nested too deeply")) from None
 
 

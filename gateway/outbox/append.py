@@ -64,18 +64,18 @@ class Log:
         db.execute("ATTACH ':memory:' AS index_")
         db.execute("CREATE TABLE index_.dedup (key INTEGER PRIMARY KEY, seq INTEGER NOT NULL)")
         oldest = self._clock() - self._window_s
+        db.execute("BEGIN")  # one view of the log: another process may be writing
         rows = db.execute(
             "SELECT first_seq, count, dedup_keys FROM intake WHERE committed_at >= ? ORDER BY first_seq", (oldest,)
         )
         pairs: list[tuple[int, int]] = []
-        for first, _count, keys in rows:
-            pairs.extend(zip(unpack("q", keys), range(first, first + len(keys) // 8), strict=True))
-        pairs.sort()  # ascending inserts only ever touch the last page
-        db.execute("BEGIN")
-        db.executemany("INSERT OR IGNORE INTO index_.dedup VALUES (?, ?)", pairs)
-        db.execute("COMMIT")
+        for first, count, keys in rows:
+            pairs.extend(zip(unpack("q", keys), range(first, first + count), strict=True))
+        pairs.sort()  # ascending inserts only ever touch the last page; of one key, the newest is the one that counts
+        db.executemany("INSERT OR REPLACE INTO index_.dedup VALUES (?, ?)", pairs)
         self._next_seq = _end_of_log(db)
         self._oldest_seq = first_since(db, oldest)
+        db.execute("COMMIT")
 
     def sync(self, db: Connection) -> None:
         """Take in what other processes appended. Called at the start of each group, under the write lock."""
@@ -85,7 +85,8 @@ class Log:
         ).fetchall()
         for first, count, keys in rows:
             pairs = zip(unpack("q", keys), range(first, first + count), strict=True)
-            db.executemany("INSERT OR IGNORE INTO index_.dedup VALUES (?, ?)", pairs)
+            # a key that is here already had passed its window when the other process took it again
+            db.executemany("INSERT OR REPLACE INTO index_.dedup VALUES (?, ?)", pairs)
             self._next_seq = first + count
 
     def forget(self) -> None:
@@ -137,15 +138,16 @@ class Log:
         ).fetchone()
         if row is None:
             return
-        first = msgspec.json.decode(row[0])["to"]
-        held = [name for name in record.consented if first.get(name, ())[:2] == ["skipped", "consent"]]
+        first = msgspec.json.decode(row[0])
+        held = [name for name in record.consented if first["to"].get(name, ())[:2] == ["skipped", "consent"]]
         if not held:
             return
         now = self._clock()
-        db.execute(
-            "UPDATE event SET decision = ?, payload = ? WHERE seq = ?",
-            (self._decision(db, record.decision), record.payload, seq),
-        )
+        # what the first copy owes the others stands
+        copy = msgspec.json.decode(record.decision)["to"]
+        first["to"].update({name: copy[name] for name in held})
+        decision = self._decision(db, msgspec.json.encode(first).decode())
+        db.execute("UPDATE event SET decision = ?, payload = ? WHERE seq = ?", (decision, record.payload, seq))
         if record.clear is not None:
             db.execute("INSERT OR REPLACE INTO clear VALUES (?, ?)", (seq, record.clear))
         for name in held:

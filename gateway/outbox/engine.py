@@ -25,6 +25,8 @@ UNSAFE_FROM, UNSAFE_TO = (3, 7, 0), (3, 51, 2)
 BUSY_TIMEOUT_MS = 5_000
 
 _FULL, _IOERR, _CORRUPT, _NOTADB, _READONLY = 13, 10, 11, 26, 8
+#: ERROR, TOOBIG, CONSTRAINT, MISMATCH, MISUSE, RANGE; 0: raised by the module, not by SQLite.
+_OF_A_STATEMENT = (0, 1, 18, 19, 20, 21, 25)
 
 
 def version_is_unsafe() -> bool:
@@ -44,7 +46,9 @@ def connect(path: Path, *, readonly: bool = False) -> Connection:
         if not readonly:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
-                raise OutboxError(f"{path}: SQLite cannot use its write-ahead log here (got {mode!r}); use a local disk")
+                raise OutboxError(
+                    f"{path}: SQLite cannot use its write-ahead log here (got {mode!r}); use a local disk"
+                )
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")
             db.execute("PRAGMA wal_autocheckpoint = 0")  # a connection of its own does it: see writer.py
@@ -64,10 +68,17 @@ def translated(error: Exception, path: Path | str = "the outbox") -> OutboxError
     if code == _IOERR:
         return OutboxFailed(f"{path}: the disk failed ({getattr(error, 'sqlite_errorname', 'SQLITE_IOERR')})")
     if code in (_CORRUPT, _NOTADB):
-        return OutboxFailed(f"{path}: not a database, or a damaged one; nothing was changed. Restore a backup, or move it away")
+        return OutboxFailed(
+            f"{path}: not a database, or a damaged one; nothing was changed. Restore a backup, or move it away"
+        )
     if code == _READONLY:
         return OutboxError(f"{path}: the file or its folder cannot be written to")
     return OutboxError(f"{path}: {error}")
+
+
+def is_of_a_statement(error: Exception) -> bool:
+    """Whether one statement is at fault, not the disk or another process: others can go on."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_A_STATEMENT
 
 
 @contextlib.contextmanager

@@ -125,10 +125,12 @@ def settled_after(db: Connection, lane: int, cursor: int) -> set[int]:
     return settled
 
 
-def waiting_serials(db: Connection, lane: int) -> list[int]:
-    """Hashes of the serial keys that have a delivery waiting."""
-    rows = db.execute("SELECT serial FROM delivery WHERE lane = ? AND state = 'waiting' AND serial IS NOT NULL", (lane,))
-    return [row[0] for row in rows]
+def waiting_serials(db: Connection, lane: int) -> list[tuple[int, int]]:
+    """Deliveries that wait and have a serial key: its hash, and the event's number."""
+    rows = db.execute(
+        "SELECT serial, seq FROM delivery WHERE lane = ? AND state = 'waiting' AND serial IS NOT NULL", (lane,)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def read_log(db: Connection, after: int, limit: int) -> list[Stored]:
@@ -139,6 +141,16 @@ def read_log(db: Connection, after: int, limit: int) -> list[Stored]:
         (after, limit),
     )
     return [Stored(*row) for row in rows.fetchall()]
+
+
+def rows_among(db: Connection, lane: int, read: Sequence[Stored]) -> set[int]:
+    """Numbers of those events that have a row of their own: it says what is to be done, not the log."""
+    if not read:
+        return set()
+    found = db.execute(
+        "SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, read[0].seq, read[-1].seq)
+    )
+    return {row[0] for row in found}
 
 
 def read_due(db: Connection, lane: int, now: float, limit: int) -> list[Due]:
@@ -233,12 +245,12 @@ def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None
 
 def times_resent(db: Connection, lane: int, seq: int) -> int:
     """How often a platform's late report had this event sent again."""
-    row = db.execute(
-        "SELECT count(*) FROM attempt WHERE lane = ? AND verdict = 'retry' AND request_id <> '' AND last_seq >= ? "
-        "AND first_seq <= ?",
+    rows = db.execute(
+        "SELECT first_seq, count, seqs FROM attempt WHERE lane = ? AND verdict = 'retry' AND request_id <> '' "
+        "AND last_seq >= ? AND first_seq <= ?",
         (lane, seq, seq),
-    ).fetchone()
-    return int(row[0])
+    )
+    return sum(seq in unpack_seqs(*row) for row in rows)
 
 
 def due_receipts(db: Connection, lane: int, now: float, limit: int) -> list[Receipt]:
@@ -263,7 +275,15 @@ def postpone_receipt(db: Connection, receipt: Receipt, next_at: float) -> None:
 
 
 def close_receipt(
-    db: Connection, lane: int, receipt: Receipt, *, verdict: str, code: str, message: str, change: Change | None, now: float
+    db: Connection,
+    lane: int,
+    receipt: Receipt,
+    *,
+    verdict: str,
+    code: str,
+    message: str,
+    change: Change | None,
+    now: float,
 ) -> int:
     """Write down a reported outcome; `change` (its `seq` is ignored) is made for each of the request's deliveries.
 

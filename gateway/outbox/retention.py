@@ -25,8 +25,8 @@ def shred_clear(db: Connection, lanes: Sequence[int], *, older_than: float | Non
     low = _settled_up_to(db, lanes)
     return int(
         db.execute(
-            "DELETE FROM clear WHERE seq IN (SELECT c.seq FROM clear c WHERE c.seq <= ? AND c.seq NOT IN "
-            "(SELECT seq FROM delivery WHERE state = 'waiting') LIMIT ?)",
+            "DELETE FROM clear WHERE seq IN (SELECT c.seq FROM clear c WHERE c.seq <= ? "
+            f"AND c.seq NOT IN {_waiting(lanes)} LIMIT ?)",
             (low, STEP),
         ).rowcount
     )
@@ -38,7 +38,7 @@ def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float) -> in
     return int(
         db.execute(
             "UPDATE event SET payload = NULL WHERE seq IN (SELECT seq FROM event WHERE seq <= ? AND payload IS NOT NULL "
-            "AND seq NOT IN (SELECT seq FROM delivery WHERE state = 'waiting') ORDER BY seq LIMIT ?)",
+            f"AND seq NOT IN {_waiting(lanes)} ORDER BY seq LIMIT ?)",
             (limit, STEP),
         ).rowcount
     )
@@ -47,17 +47,22 @@ def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float) -> in
 def drop_events(db: Connection, lanes: Sequence[int], older_than: float, dedup_since: float) -> int:
     """Delete what is left of events from before `older_than`; the dedup index keeps what its window needs.
 
-    Returns how many events were deleted.
+    What still waits to be sent stays: only a person or its platform's age limit ends that. Returns how many events
+    were deleted.
     """
     limit = min(first_since(db, older_than) - 1, _settled_up_to(db, lanes))
-    upper = db.execute("SELECT max(seq) FROM (SELECT seq FROM event WHERE seq <= ? ORDER BY seq LIMIT ?)", (limit, STEP))
+    kept = f"seq NOT IN {_waiting(lanes)}"
+    upper = db.execute(
+        f"SELECT max(seq) FROM (SELECT seq FROM event WHERE seq <= ? AND {kept} ORDER BY seq LIMIT ?)", (limit, STEP)
+    )
     last = upper.fetchone()[0]
     if last is None:
         return 0
-    gone = int(db.execute("DELETE FROM event WHERE seq <= ?", (last,)).rowcount)
-    db.execute("DELETE FROM clear WHERE seq <= ?", (last,))
-    db.execute("DELETE FROM delivery WHERE seq <= ?", (last,))
+    gone = int(db.execute(f"DELETE FROM event WHERE seq <= ? AND {kept}", (last,)).rowcount)
+    for table in ("clear", "delivery"):
+        db.execute(f"DELETE FROM {table} WHERE seq <= ? AND {kept}", (last,))
     db.execute("DELETE FROM attempt WHERE last_seq <= ?", (last,))
+    db.execute("DELETE FROM receipt WHERE attempt NOT IN (SELECT id FROM attempt)")
     newest = db.execute("SELECT max(first_seq) FROM intake").fetchone()[0]
     keep = min(last, first_since(db, dedup_since))
     db.execute("DELETE FROM intake WHERE first_seq + count <= ? AND first_seq < ?", (keep, newest))
@@ -68,7 +73,18 @@ def _settled_up_to(db: Connection, lanes: Sequence[int]) -> int:
     """The last event that none of the running `lanes` still has to read and whose outcome no platform still owes us."""
     ends = [db.execute("SELECT cursor FROM lane WHERE id = ?", (lane,)).fetchone()[0] for lane in lanes]
     ends.append(db.execute("SELECT max(seq) FROM event").fetchone()[0] or 0)
-    owed = db.execute("SELECT min(a.first_seq) FROM receipt r JOIN attempt a ON a.id = r.attempt").fetchone()[0]
+    owed = db.execute(
+        f"SELECT min(a.first_seq) FROM receipt r JOIN attempt a ON a.id = r.attempt WHERE r.lane IN {_listed(lanes)}"
+    ).fetchone()[0]
     if owed is not None:
         ends.append(owed - 1)
     return int(min(ends))
+
+
+def _waiting(lanes: Sequence[int]) -> str:
+    """A subquery: events that one of the running `lanes` is still to send."""
+    return f"(SELECT seq FROM delivery WHERE state = 'waiting' AND lane IN {_listed(lanes)})"
+
+
+def _listed(lanes: Sequence[int]) -> str:
+    return f"({','.join(str(int(lane)) for lane in lanes)})"

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed
 from gateway.outbox.append import Appended, Log, Record
-from gateway.outbox.engine import Connection, connect, sqlite3, transaction, translated
+from gateway.outbox.engine import Connection, connect, is_of_a_statement, sqlite3, transaction, translated
 
 T = TypeVar("T")
 
@@ -102,8 +102,9 @@ class Writer:
     def close(self) -> None:
         """Finish what waits, then stop."""
         if not self._closed:
-            self._closed = True
-            self._queue.put(None)
+            with self._lock:
+                self._closed = True
+                self._queue.put(None)
             self._thread.join()
             self._checkpointer.stop()
             self._db.close()
@@ -111,11 +112,11 @@ class Writer:
     def _put(self, job: _Job) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._closed:
-            raise OutboxError("the outbox is closed")
-        with self._lock:
+        with self._lock:  # nothing gets behind the end of the queue
+            if self._closed:
+                raise OutboxError("the outbox is closed")
             self._waiting_bytes += job.size
-        self._queue.put(job)
+            self._queue.put(job)
 
     def _run(self) -> None:
         last = False
@@ -151,7 +152,8 @@ class Writer:
             ours = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
             if isinstance(ours, OutboxFailed):
                 self._failure = ours
-            if len(group) > 1 and not isinstance(ours, OutboxError):
+            shared = isinstance(error, OutboxFailed | sqlite3.Error) and not is_of_a_statement(error)
+            if len(group) > 1 and not shared:
                 return [outcome for job in group for outcome in self._commit([job])]
             return [(job, None, ours) for job in group]
         return [(job, result, None) for job, result in zip(group, results, strict=True)]

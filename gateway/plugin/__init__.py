@@ -7,7 +7,7 @@ The guide is `plugins/README.md`.
 
 from gateway.model.delivery import Skip, Verdict
 from gateway.model.event import Consent, Event
-from gateway.plugin import verdicts
+from gateway.plugin import convert, verdicts
 from gateway.plugin.auth import Bearer, Header, OAuth, Proof, Query, Signature
 from gateway.plugin.destination import (
     INTERFACE_VERSION,
@@ -43,6 +43,7 @@ __all__ = [
     "Skip",
     "Verdict",
     "apply",
+    "convert",
     "hookimpl",
     "verdicts",
 ]

@@ -118,8 +118,8 @@ def views(destination: Destination, case: Mapping[str, Any]) -> list[Event]:
     return found
 
 
-def run(destination: Destination, case: Mapping[str, Any]) -> Mapped:
-    """Map and build a golden case: one request for each group of events, in order."""
+def batches(destination: Destination, case: Mapping[str, Any]) -> tuple[list[Batch], dict[int, Skip]]:
+    """The mapped events of a golden case, gathered as the core does, and by index why the others were skipped."""
     config = public_config(destination, case.get("config", {}))
     groups: dict[Any, list[dict[str, object]]] = {}
     skipped: dict[int, Skip] = {}
@@ -130,9 +130,15 @@ def run(destination: Destination, case: Mapping[str, Any]) -> Mapped:
             continue
         group = destination.group_key(event, config) if destination.group_key else None
         groups.setdefault((event.test, group), []).append(item)
-    batches = [Batch.of(items, group=group, test=test) for (test, group), items in groups.items()]
-    requests = tuple(destination.build_request(batch, config) for batch in batches)
-    return Mapped(requests, tuple(len(batch) for batch in batches), skipped)
+    return [Batch.of(items, group=group, test=test) for (test, group), items in groups.items()], skipped
+
+
+def run(destination: Destination, case: Mapping[str, Any]) -> Mapped:
+    """Map and build a golden case: one request for each group of events, in order."""
+    config = public_config(destination, case.get("config", {}))
+    found, skipped = batches(destination, case)
+    requests = tuple(destination.build_request(batch, config) for batch in found)
+    return Mapped(requests, tuple(len(batch) for batch in found), skipped)
 
 
 def as_expected(mapped: Mapped) -> dict[str, Any]:
@@ -193,7 +199,9 @@ class _NoOutside:
         self._stack = [
             mock.patch.object(socket, "socket", self._refuse),
             mock.patch("builtins.open", self._refuse),
+            mock.patch("io.open", self._refuse),  # what pathlib calls
             mock.patch.object(time, "time", self._refuse),
+            mock.patch.object(time, "time_ns", self._refuse),
             mock.patch.object(time, "monotonic", self._refuse),
         ]
         for patch in self._stack:
@@ -257,12 +265,27 @@ def destination_contract(destination: Destination, *, golden: Path) -> type:
         def test_same_in_same_out_and_input_unchanged(self, name: str) -> None:
             case = copy.deepcopy(cases[name])
             config = public_config(destination, case.get("config", {}))
-            for event in views(destination, case):
-                before = copy.deepcopy(event)
+            events = views(destination, case)
+            before = copy.deepcopy((events, config))
+            with _NoOutside():
+                first = [destination.map_event(event, config) for event in events]
+                second = [destination.map_event(event, config) for event in events]
+            assert first == second
+            assert (events, config) == before, "map_event changed its input"
+            for batch in batches(destination, case)[0]:
+                items = copy.deepcopy(tuple(batch))
                 with _NoOutside():
-                    first, second = destination.map_event(event, config), destination.map_event(event, config)
-                assert first == second
-                assert event == before, "map_event changed its input"
+                    one, other = destination.build_request(batch, config), destination.build_request(batch, config)
+                assert one == other
+                assert (tuple(batch), config) == (items, before[1]), "build_request changed its input"
+
+        @pytest.mark.parametrize("name", cases)
+        def test_answers_are_judged_by_what_they_say(self, name: str) -> None:
+            for reply in cases[name].get("replies", []):
+                with _NoOutside():
+                    first = destination.classify(response_of(reply), reply["n"])
+                    second = destination.classify(response_of(reply), reply["n"])
+                assert first == second, "the same answer was judged in two ways"
 
         @pytest.mark.parametrize("name", cases)
         def test_no_raw_identity_and_no_secret_leaves(self, name: str) -> None:
@@ -318,9 +341,9 @@ def destination_contract(destination: Destination, *, golden: Path) -> type:
                     assert isinstance(destination.follow_up.classify(Response(status, {}, body)), Verdict)
 
         def test_is_registered_by_its_module(self) -> None:
-            module = __import__("sys").modules.get(destination.map_event.__module__)
-            registered = getattr(module, "register_destinations", None)
-            if registered is not None:
+            # The module's names by way of its function: a dropped-in file need not be in sys.modules.
+            names = getattr(destination.map_event, "__globals__", {})
+            if (registered := names.get("register_destinations")) is not None:
                 assert hasattr(registered, f"{PROJECT}_impl"), "mark register_destinations with @hookimpl"
                 assert destination in registered()
 

@@ -75,6 +75,12 @@ class Requirement:
     #: Regions in which the platform has a limited mode: see `Destination.limited`.
     limited: frozenset[str] = frozenset()
 
+    @cached_property
+    def minded(self) -> frozenset[str]:
+        """Flags whose denial counts: without `ad_user_data` nothing goes to an ad platform, required or not."""
+        for_ads = any(name.startswith("ad_") for name in self.purposes)
+        return self.purposes | {"ad_user_data"} if for_ads else self.purposes
+
     def can_limit(self, region: str | None) -> bool:
         """Whether the platform's limited mode means anything for a visitor from there."""
         if region is None or not self.limited:
@@ -98,7 +104,7 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
     rule = policy.rule_for(region)
     opt_in = rule.default == "deny"
     kind = "opt-in" if opt_in else "opt-out"
-    denied = [name for name in PURPOSES if name in requirement.purposes and getattr(consent, name) == "denied"]
+    denied = [name for name in PURPOSES if name in requirement.minded and getattr(consent, name) == "denied"]
     if "ad_user_data" in denied or (denied and opt_in):
         return Decision(Action.SKIP, "consent_denied", f"{where} ({kind}): {_join(denied)} denied")
     if consent.gpc:
@@ -117,15 +123,18 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
 
 
 def may_use_click_ids(consent: Consent, region: str | None, policy: Policy) -> bool:
-    """Whether `ad_storage` allows click and browser ids: granted, or not denied where the default is allow."""
+    """Whether `ad_storage` allows click and browser ids: granted, or not denied where the default is allow.
+
+    An opt-out or an unread string wins over a grant here too.
+    """
+    if consent.gpc or any(getattr(consent, name) is not None for name in STRINGS):
+        return False
     if consent.ad_storage is not None:
         return consent.ad_storage == "granted"
-    return policy.rule_for(region).default == "allow" and not consent.gpc
+    return policy.rule_for(region).default == "allow"
 
 
-def _opted_out(
-    reason: str, rule_text: str, region: str | None, rule: RegionRule, requirement: Requirement
-) -> Decision:
+def _opted_out(reason: str, rule_text: str, region: str | None, rule: RegionRule, requirement: Requirement) -> Decision:
     wanted = requirement.on_opt_out or rule.on_opt_out
     if wanted == "limited" and requirement.can_limit(region):
         return Decision(Action.SEND_LIMITED, reason, f"{rule_text}; limited mode is configured")

@@ -36,13 +36,28 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 DIGEST_LENGTH = 64
 
 
+class _Labels(dict[int, str]):
+    """Bits of rules → `email:email_plain+email_gmail`, written once."""
+
+    def __init__(self, key: str, rules: tuple[str, ...]) -> None:
+        super().__init__()
+        self._key, self._rules = key, rules
+
+    def __missing__(self, bits: int) -> str:
+        rules = (rule for at, rule in enumerate(self._rules) if bits >> at & 1)
+        label = self[bits] = f"{self._key}:{'+'.join(rules)}"
+        return label
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
     """What is to be made of one key. Compared and hashed by identity, to be a cheap key of a cache."""
 
     key: str
-    #: (key of `Hashed.digests`, rule, its function).
-    digests: tuple[tuple[str, str, RuleFunction], ...]
+    #: (bit of the rule, rule, its function).
+    digests: tuple[tuple[int, str, RuleFunction], ...]
+    #: Bits of rules that agree → key of `Hashed.digests`.
+    labels: _Labels
     #: (key of `Hashed.clear`, rule's function).
     clear: tuple[tuple[str, RuleFunction], ...]
     cached: bool
@@ -101,7 +116,8 @@ def _add(rules: dict[str, tuple[str, ...]], key: str, rule: str) -> None:
 def _step(key: str, rules: tuple[str, ...], clear: tuple[str, ...]) -> _Step:
     return _Step(
         key=key,
-        digests=tuple((f"{key}:{rule}", rule, RULES[rule].function) for rule in rules),
+        digests=tuple((1 << at, rule, RULES[rule].function) for at, rule in enumerate(rules)),
+        labels=_Labels(key, rules),
         clear=tuple((f"{key}:{rule}", RULES[rule].function) for rule in clear),
         cached=key in CACHED_KEYS,
         ambiguous=key == "phone" and len(rules) > 1,
@@ -114,11 +130,17 @@ class Hashed:
 
     #: What is not a match key, as it came.
     rest: dict[str, Any]
-    #: `email:email_plain` → digests in the order given, each once.
+    #: `email:email_plain+email_gmail` → digests in the order given, each once; rules that agree share an entry.
     digests: dict[str, tuple[str, ...]]
     #: `city:city_compact` → the first value, normalised.
     clear: dict[str, str]
     warnings: tuple[Fault, ...]
+
+
+def rules_of(label: str) -> tuple[str, frozenset[str]]:
+    """A key of `Hashed.digests` taken apart: the match key and the rules."""
+    key, _, rules = label.partition(":")
+    return key, frozenset(rules.split("+"))
 
 
 def hash_user_data(user_data: Mapping[str, Any], plan: DigestPlan, default_country: str | None) -> Hashed:
@@ -172,15 +194,19 @@ def _hash_text(
 ) -> str | None:
     """Put all that can be made of one raw value into the two; returns the first rule that could not take it."""
     last = refused = None
-    digest = ("",)
-    for label, rule, function in step.digests:
+    bits = 0
+    for bit, rule, function in step.digests:
         normalised = function(text, place)
         if normalised is None:
             refused = refused or rule
-            continue
-        if normalised != last:  # rules often agree: hash once
-            last, digest = normalised, (sha256(normalised.encode()).hexdigest(),)
-        digests[label] = digest
+        elif normalised == last:  # rules often agree: hash once
+            bits |= bit
+        else:
+            if last is not None:
+                digests[step.labels[bits]] = (sha256(last.encode()).hexdigest(),)
+            last, bits = normalised, bit
+    if last is not None:
+        digests[step.labels[bits]] = (sha256(last.encode()).hexdigest(),)
     for label, function in step.clear:
         if (normalised := function(text, place)) is not None:
             clear[label] = normalised
@@ -207,6 +233,7 @@ def _hash_values(
 ) -> None:
     """The general case: a list, an integer, a digest that the sender made."""
     several = isinstance(value, list | tuple)
+    by_rule: dict[int, dict[str, None]] = {bit: {} for bit, _, _ in step.digests}
     for at, one in enumerate(value if several else (value,)):
         path = f"/user_data/{step.key}/{at}" if several else f"/user_data/{step.key}"
         text = str(one) if isinstance(one, int) and not isinstance(one, bool) else one
@@ -214,17 +241,34 @@ def _hash_values(
             continue
         if not isinstance(text, str):
             warnings.append(Fault(path, "not_normalisable", "expected a string or an integer; left out"))
-            continue
-        made: dict[str, tuple[str, ...]] = {}
-        plain: dict[str, str] = {}
-        if (digest := _ready(text)) is not None:
-            made = _taken(step, digest, path, warnings)
-        elif refused := _hash_text(step, text, place, made, plain):
+        elif (digest := _ready(text)) is not None:
+            if _usable(step, digest, path, warnings):
+                for found in by_rule.values():
+                    found[digest] = None
+        elif refused := _add_digests(step, text, place, by_rule, clear):
             warnings.append(_refusal(step, refused, text, place, path))
-        for label, found in made.items():
-            digests[label] = tuple(dict.fromkeys((*digests.get(label, ()), *found)))
-        for label, one_clear in plain.items():
-            clear.setdefault(label, one_clear)
+    together: dict[tuple[str, ...], int] = {}
+    for bit, found in by_rule.items():
+        if found:
+            together[tuple(found)] = together.get(tuple(found), 0) | bit
+    digests.update((step.labels[bits], found) for found, bits in together.items())
+
+
+def _add_digests(
+    step: _Step, text: str, place: Place, by_rule: dict[int, dict[str, None]], clear: dict[str, str]
+) -> str | None:
+    """One raw value of several; returns the first rule that could not take it."""
+    refused = None
+    for bit, rule, function in step.digests:
+        normalised = function(text, place)
+        if normalised is None:
+            refused = refused or rule
+        else:
+            by_rule[bit][sha256(normalised.encode()).hexdigest()] = None
+    for label, function in step.clear:
+        if (plain := function(text, place)) is not None:
+            clear.setdefault(label, plain)
+    return refused
 
 
 def _ready(text: str) -> str | None:
@@ -233,15 +277,15 @@ def _ready(text: str) -> str | None:
     return digest if _DIGEST.fullmatch(digest) else None
 
 
-def _taken(step: _Step, digest: str, path: str, warnings: list[Fault]) -> dict[str, tuple[str, ...]]:
-    """A digest that the sender made, for every rule."""
+def _usable(step: _Step, digest: str, path: str, warnings: list[Fault]) -> bool:
+    """Whether a digest that the sender made says anything; warns where it may not."""
     if digest == EMPTY_DIGEST:
         warnings.append(Fault(path, "not_normalisable", "this is the digest of an empty text; left out"))
-        return {}
+        return False
     if step.ambiguous:
         message = "already hashed: it matches only on platforms that write the number as you did, with or without +"
         warnings.append(Fault(path, "prehashed_phone", message))
-    return {label: (digest,) for label, _, _ in step.digests}
+    return True
 
 
 def _refusal(step: _Step, rule: str, text: str, place: Place, path: str) -> Fault:

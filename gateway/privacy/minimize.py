@@ -7,10 +7,11 @@ its own digests, without the fields its operator withholds, and in limited mode 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.model.event import CLICK_IDS, Consent, Event
+from gateway.privacy.hashing import rules_of
 from gateway.privacy.scrub import scrub_url
 
 #: What stays of the identity in limited mode: hashed e-mail and phone, and where the visitor is.
@@ -31,13 +32,16 @@ _BROWSER_IDS = frozenset({*CLICK_IDS, "madid"})
 class Lens:
     """One destination instance's view, prepared once."""
 
-    #: `(match key, key in Event.digests)`: `("email", "email:email_plain")`.
-    digests: tuple[tuple[str, str], ...]
+    #: Match key → rule.
+    digests: Mapping[str, str]
+    #: `(match key, key in Event.clear)`: `("city", "city:city_compact")`.
     clear: tuple[tuple[str, str], ...]
     #: Dotted canonical paths that are never sent.
     deny: frozenset[str] = frozenset()
     limited_needs_ip: bool = False
     test_mode: bool = False
+    #: Keys of `Event.digests` met so far → the match key that they mean here, `None` for none.
+    _labels: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -51,20 +55,26 @@ class Lens:
     ) -> Lens:
         """From the rules a destination declares: match key → rule."""
         return cls(
-            tuple((key, f"{key}:{rule}") for key, rule in digests.items() if f"user_data.{key}" not in deny),
-            tuple((key, f"{key}:{rule}") for key, rule in clear.items() if f"user_data.{key}" not in deny),
-            frozenset(path for path in deny),
+            {key: rule for key, rule in digests.items() if not deny & {"user_data", f"user_data.{key}"}},
+            tuple(
+                (key, f"{key}:{rule}") for key, rule in clear.items() if not deny & {"user_data", f"user_data.{key}"}
+            ),
+            frozenset(path for path in deny if path.partition(".")[0] in Event.__slots__),
             limited_needs_ip,
             test_mode,
         )
 
     def view(self, event: Event, platform_name: str, *, limited: bool = False, region: str | None = None) -> Event:
         """The event as this destination may have it."""
-        kept = event.digests
-        digests = {key: kept[name] for key, name in self.digests if name in kept}
+        labels = self._labels
+        digests = {}
+        for label, made in event.digests.items():
+            key = labels[label] if label in labels else self._meaning(label)
+            if key is not None:
+                digests[key] = made
         clear = {key: event.clear[name] for key, name in self.clear if name in event.clear} if event.clear else {}
         user_data, consent, url, referrer = event.user_data, event.consent, event.event_source_url, event.referrer_url
-        app, messaging = event.app, event.messaging
+        app, messaging, custom_data = event.app, event.messaging, event.custom_data
         if limited:
             digests = {key: value for key, value in digests.items() if key in LIMITED_DIGESTS}
             clear = {key: value for key, value in clear.items() if key in LIMITED_CLEAR}
@@ -72,6 +82,7 @@ class Lens:
             url, referrer = _without_click_ids(url), _without_click_ids(referrer)
             app = {key: value for key, value in app.items() if key in LIMITED_APP}
             messaging = {key: value for key, value in messaging.items() if key == "channel"}
+            custom_data = without_person(custom_data)
             consent = _limited_consent(consent)
         seen = Event(
             event_name=event.event_name,
@@ -81,7 +92,7 @@ class Lens:
             event_source_url=url,
             referrer_url=referrer,
             user_data=user_data,
-            custom_data=event.custom_data,
+            custom_data=custom_data,
             digests=digests,
             clear=clear,
             consent=consent,
@@ -95,6 +106,11 @@ class Lens:
             region=region,
         )
         return _withhold(seen, self.deny) if self.deny else seen
+
+    def _meaning(self, label: str) -> str | None:
+        key, rules = rules_of(label)
+        found = self._labels[label] = key if self.digests.get(key) in rules else None
+        return found
 
     def _limited(self, user_data: Mapping[str, Any], region: str | None) -> dict[str, Any]:
         ip = user_data.get("client_ip_address")
@@ -140,6 +156,11 @@ def _without(value: Any, steps: list[str]) -> Any:
 def without_browser_ids(user_data: Mapping[str, Any]) -> dict[str, Any]:
     """`user_data` without click, browser and advertising ids, for a visitor whose `ad_storage` does not allow them."""
     return {key: value for key, value in user_data.items() if key not in _BROWSER_IDS}
+
+
+def without_person(custom_data: Mapping[str, Any]) -> dict[str, Any]:
+    """`custom_data` without what it says of the person."""
+    return {key: value for key, value in custom_data.items() if key != "user_properties"}
 
 
 def without_click_ids(part: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -70,6 +70,7 @@ MAILING_PARAMETERS = frozenset(("_ke", "vero_id", "mkt_tok"))
 _INSIDE = ("email", "password", "firstname", "lastname", "surname", "phonenumber", "telephone", "creditcard")
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,39}")
 
 _CLASS = r"[^\s@<>\"(),:;\[\]/?&=#\\%s]"
@@ -133,7 +134,7 @@ def decoded(text: str) -> str:
         if "%" not in text:
             break
         text = unquote(text)
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
 
 
 def has_email(text: str) -> bool:

@@ -35,8 +35,13 @@ SCHEMA_KEYS = frozenset(_KEYS.split())
 #: Deeper than this nothing is kept: nobody would look there.
 MAX_DEPTH = 32
 
-#: Characters without which a value holds neither an address nor a phone number of the shapes that are looked for.
-_SUSPECT = re.compile(r"[@%+＠]|\d[)/. -]{1,2}\d|[^\x00-\x7f]")
+#: Without one of these a text holds no address and no number of the shapes that are looked for.
+_SUSPECT = re.compile(r"[@%+＠﹫＋﹢⁺]|\d\W{1,2}\d")
+#: The same for a parameter: an `@`, `%`, `+`, `=`, `?` or digit may be encoded, separators between digits too.
+_SUSPECT_PART = re.compile(
+    r"[@＠﹫]|[+＋﹢⁺](?:\W|%2[08]){0,4}\d|%(?:40|2[5Bb]|3[0-9BbDdFf]|[Ee][Ff]|[Ff]0|[Dd][9Bb])"
+    r"|=[^=]*=[^=]|\d(?:\W|%[0-9A-Fa-f]{2}){1,4}\d"
+)
 _NESTED = re.compile(r"(?:^|[?&;#])([^=&?#;]{1,64})=")
 _SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
@@ -76,7 +81,7 @@ def _scrub_base(base: str, removed: list[str]) -> str:
         if "@" in authority:
             authority = authority.rpartition("@")[2]
             removed.append("userinfo")
-        front, rest = front + slashes + authority + slash, path
+        front, rest = front + slashes, authority + slash + path
     else:
         front, rest = "", base
     segments = [_scrub_segment(segment) for segment in rest.split("/")]
@@ -88,10 +93,12 @@ def _scrub_base(base: str, removed: list[str]) -> str:
 
 def _scrub_segment(segment: str) -> str:
     plain = decoded(segment)
-    if has_email(plain):
-        cut = without_personal(segment, MARK, phones=False)
-        return MARK if has_email(decoded(cut)) or cut == segment else cut
-    return MARK if plain.lower().removeprefix("tel:").startswith("+") and has_phone(plain) else segment
+    if plain.lower().removeprefix("tel:").startswith("+") and has_phone(plain):
+        return MARK
+    if not has_email(plain):
+        return segment
+    cut = without_personal(segment, MARK, phones=False)
+    return MARK if has_email(decoded(cut)) or cut == segment else cut
 
 
 def _scrub_query(query: str, keep_click_ids: bool, parameters: Allow | None, removed: list[str]) -> str:
@@ -127,7 +134,7 @@ def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str
         not (click_id and not keep_click_ids)
         and (parameters is None or name in parameters or lower in parameters)
         and not (equals and telling_name(name, parameter=True))
-        and (_SUSPECT.search(part) is None or not _telling_value(name, value, part, click_id, keep_click_ids))
+        and (_SUSPECT_PART.search(part) is None or not _telling_value(name, value, part, click_id, keep_click_ids))
     ):
         return None
     return name if equals and _PLAIN.fullmatch(name) else "?"
@@ -157,7 +164,7 @@ def scrub_value(value: Any) -> tuple[Any, dict[str, str]]:
     (a SHA-256 that belongs into `user_data`), `depth`. A pointer never holds personal data.
     """
     removed: dict[str, str] = {}
-    return _scrub(value, "", "", removed, 0), removed
+    return (value if _clean(value, "", 0) else _scrub(value, "", (), removed)), removed
 
 
 class _Gone:
@@ -167,69 +174,99 @@ class _Gone:
 _GONE = _Gone()
 
 
-def _scrub(value: Any, key: str, path: str, removed: dict[str, str], depth: int) -> Any:
+def _clean(value: Any, key: str, depth: int) -> bool:
+    """Whether nothing in it needs a closer look: nearly always, and cheap to tell."""
     if isinstance(value, str):
-        return _scrub_text(value, key, path, removed) if _may_tell(value) else value
-    if not isinstance(value, dict | list | tuple) or not value:
-        return value
-    if depth >= MAX_DEPTH:
-        removed[path] = "depth"
-        return _GONE
+        return not _may_tell(value)
     if isinstance(value, dict):
-        return _scrub_object(value, key, path, removed, depth)
-    items = [_scrub(item, key, f"{path}/{at}", removed, depth + 1) for at, item in enumerate(value)]
-    if all(new is old for new, old in zip(items, value, strict=True)):
-        return value
-    return [item for item in items if item is not _GONE]
-
-
-def _scrub_object(value: dict[str, Any], parent: str, path: str, removed: dict[str, str], depth: int) -> Any:
-    kept: dict[str, Any] = {}
-    changed = False
-    for key, old in value.items():
-        pointer = f"{path}/{_pointer(key)}"
-        if key not in SCHEMA_KEYS and not isinstance(old, bool | None) and telling_name(key, parent):
-            removed[pointer] = "name"
-            changed = True
-            continue
-        if _SUSPECT.search(key) and (has_email(decoded(key)) or has_phone(decoded(key))):
-            removed[pointer] = "name"
-            changed = True
-            continue
-        new = _scrub(old, key, pointer, removed, depth + 1)
-        changed = changed or new is not old
-        if new is not _GONE:
-            kept[key] = new
-    return kept if changed else value
-
-
-def _pointer(key: str) -> str:
-    """A step of a JSON pointer (RFC 6901); a key that could be personal data itself is not shown."""
-    plain = decoded(key)
-    return MARK if has_email(plain) or has_phone(plain) else key.replace("~", "~0").replace("/", "~1")
+        if depth >= MAX_DEPTH:
+            return False
+        for name, item in value.items():
+            if name not in SCHEMA_KEYS and (_SUSPECT.search(name) or telling_name(name, key)):
+                return False
+            if isinstance(item, str | dict | list) and not _clean(item, name, depth + 1):
+                return False
+    elif isinstance(value, list | tuple):
+        return depth < MAX_DEPTH and all(_clean(item, key, depth + 1) for item in value)
+    return True
 
 
 def _may_tell(text: str) -> bool:
     return len(text) >= 6 and (_SUSPECT.search(text) is not None or "://" in text or len(text) == 64)
 
 
-def _scrub_text(text: str, key: str, path: str, removed: dict[str, str]) -> Any:
-    an_id = _ID_KEY.fullmatch(key) is not None
-    if _DIGEST.fullmatch(text) and not an_id:
-        removed[path] = "digest"
+def _scrub(value: Any, key: str, path: tuple[str | int, ...], removed: dict[str, str]) -> Any:
+    """`key`: the nearest key above, which stays that of a list for its items."""
+    if isinstance(value, str):
+        return _scrub_text(value, key, path, removed) if _may_tell(value) else value
+    if not isinstance(value, dict | list | tuple) or not value:
+        return value
+    if len(path) >= MAX_DEPTH:
+        removed[_pointer(path)] = "depth"
         return _GONE
+    if isinstance(value, dict):
+        return _scrub_object(value, key, path, removed)
+    items = [_scrub(item, key, (*path, at), removed) for at, item in enumerate(value)]
+    if all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return [item for item in items if item is not _GONE]
+
+
+def _scrub_object(value: dict[str, Any], parent: str, path: tuple[str | int, ...], removed: dict[str, str]) -> Any:
+    kept: dict[str, Any] = {}
+    changed = False
+    for key, old in value.items():
+        if _telling_key(key, parent, old):
+            removed[_pointer((*path, key))] = "name"
+            changed = True
+            continue
+        new = _scrub(old, key, (*path, key), removed)
+        changed = changed or new is not old
+        if new is not _GONE:
+            kept[key] = new
+    return kept if changed else value
+
+
+def _telling_key(key: str, parent: str, value: Any) -> bool:
+    if key in SCHEMA_KEYS:
+        return False
+    if _is_personal(key):
+        return True
+    return not isinstance(value, bool | None) and telling_name(key, parent)
+
+
+def _is_personal(key: str) -> bool:
+    if _SUSPECT.search(key) is None:
+        return False
+    plain = decoded(key)
+    return has_email(plain) or has_phone(plain)
+
+
+def _pointer(path: tuple[str | int, ...]) -> str:
+    """A JSON pointer (RFC 6901); a key that is personal data itself is not shown."""
+    steps = (MARK if _is_personal(step) else step for step in map(str, path))
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _scrub_text(text: str, key: str, path: tuple[str | int, ...], removed: dict[str, str]) -> Any:
+    new, reason = _without(text, an_id=_ID_KEY.fullmatch(key) is not None)
+    if reason:
+        removed[_pointer(path)] = reason
+    return new
+
+
+def _without(text: str, *, an_id: bool) -> tuple[Any, str]:
+    """The text without personal data, and what it was; an empty reason if there was none."""
+    if not an_id and _DIGEST.fullmatch(text):
+        return _GONE, "digest"
     if "://" in text and not any(map(str.isspace, text)):
         url, taken = scrub_url(text, keep_click_ids=True)
-        if taken:
-            removed[path] = "email" if has_email(decoded(text)) else "name"
-        return url
+        return url, ("email" if has_email(decoded(text)) else "name") if taken else ""
     plain = decoded(text)
     email, phone = has_email(plain), not an_id and has_phone(plain)
     if not email and not phone:
-        return text
-    removed[path] = "email" if email else "phone"
+        return text, ""
     cut = without_personal(text, MARK, phones=phone)
     rest = decoded(cut)
-    if has_email(rest) or (phone and has_phone(rest)):
-        return _GONE
-    return cut if cut.replace(MARK, "").strip(" ,;<>\"'()") else _GONE
+    nothing_left = has_email(rest) or (phone and has_phone(rest)) or not cut.replace(MARK, "").strip(" ,;<>\"'()")
+    return _GONE if nothing_left else cut, "email" if email else "phone"

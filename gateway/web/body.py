@@ -17,6 +17,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 BUDGET_BYTES = 32 * 1024 * 1024
 
 
+#: Key of the scope: the body was there when the request began, so that nobody has to wait for it.
+ARRIVED = "gateway.arrived"
+
+
 class Disconnected(Exception):  # nobody is left to answer
     """The sender went away before its body was complete."""
 
@@ -40,9 +44,12 @@ class Budget:
         self.limit = limit
         self.taken = 0
 
-    def take(self, size: int) -> None:
-        """Raises `Later` (429) when there is no room. One body alone always has room."""
-        if self.taken and self.taken + size > self.limit:
+    def take(self, size: int, *, held: int = 0) -> None:
+        """Take for a body that holds `held` already. Raises `Later` (429) when there is no room.
+
+        One body alone always has room.
+        """
+        if self.taken > held and self.taken + size > self.limit:
             raise Later(429, "overloaded", "too many requests at the same time", BUSY_S)
         self.taken += size
 
@@ -54,9 +61,10 @@ class Budget:
 class Reading:
     """One request's body and its share of the budget. A context manager: the share ends with it."""
 
-    __slots__ = ("_budget", "_max_bytes", "_pace", "_receive", "_size")
+    __slots__ = ("_arrived", "_budget", "_max_bytes", "_pace", "_receive", "_size")
 
-    def __init__(self, receive: Receive, budget: Budget, max_bytes: int, pace: Pace) -> None:
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, budget: Budget, max_bytes: int, pace: Pace) -> None:
+        self._arrived = ARRIVED in scope
         self._receive = receive
         self._budget = budget
         self._max_bytes = max_bytes
@@ -76,7 +84,9 @@ class Reading:
         `Disconnected`.
         """
         self._take(announced(headers, self._max_bytes))
-        data = await self._all()
+        data = await self._at_once() if self._arrived else await self._in_time()
+        if len(data) > self._max_bytes:
+            raise too_large(self._max_bytes)
         encoding = headers.get(b"content-encoding")
         if encoding is not None:
             data = decompress(data, encoding.decode("latin-1"), self._max_bytes)
@@ -86,32 +96,28 @@ class Reading:
     def _take(self, size: int) -> None:
         """Let the share grow to `size`."""
         if size > self._size:
-            self._budget.take(size - self._size)
+            self._budget.take(size - self._size, held=self._size)
             self._size = size
 
-    async def _all(self) -> bytes:
-        pace, loop = self._pace, asyncio.get_running_loop()
-        start = loop.time()
+    async def _at_once(self) -> bytes:
+        """The body without a clock, which would be a noticeable part of what a small request costs."""
+        message = await self._next()
+        data: bytes = message.get("body", b"")
+        return data if not message.get("more_body", False) else data + await self._in_time()
+
+    async def _in_time(self) -> bytes:
+        pace, gathered, more = self._pace, bytearray(), True
+        start = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(pace.first_s) as deadline:
-                message = await self._next()
-                data: bytes = message.get("body", b"")
-                if not message.get("more_body", False):
-                    if len(data) > self._max_bytes:
-                        raise too_large(self._max_bytes)
-                    return data
-                gathered = bytearray(data)
-                while message.get("more_body", False):
-                    if len(gathered) > self._max_bytes:
-                        raise too_large(self._max_bytes)
-                    self._take(len(gathered))
-                    deadline.reschedule(start + pace.first_s + len(gathered) / pace.bytes_per_s)
+                while more and len(gathered) <= self._max_bytes:
                     message = await self._next()
                     gathered += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    self._take(len(gathered))
+                    deadline.reschedule(start + pace.first_s + len(gathered) / pace.bytes_per_s)
         except TimeoutError:
             raise RequestRefused(408, "too_slow", "the body did not arrive in time") from None
-        if len(gathered) > self._max_bytes:
-            raise too_large(self._max_bytes)
         return bytes(gathered)
 
     async def _next(self) -> Mapping[str, Any]:

@@ -53,7 +53,7 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
     scope[ANSWER_HEADERS] = cors
     server = effective.settings.server
     limit = min(server.max_body_bytes, MAX_BYTES)
-    with Reading(receive, service.budget, limit, service.pace) as reading:
+    with Reading(scope, receive, service.budget, limit, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, _type(headers), "", max_bytes=limit, max_events=server.max_events)
         key, body = take_key(body, server.max_events)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
+
 from gateway.delivery.preview import preview
 from gateway.ingest.decode import Body, read_body
 from gateway.ingest.pipeline import Taken, accepted, rejected
@@ -26,7 +28,7 @@ async def post_events(service: Service, scope: Scope, receive: Receive, send: Se
     headers = dict(scope["headers"])
     source = effective.keys.source(key_in(headers), Kind.SECRET)
     server = effective.settings.server
-    with Reading(receive, service.budget, server.max_body_bytes, service.pace) as reading:
+    with Reading(scope, receive, service.budget, server.max_body_bytes, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, content_type(headers), "", max_bytes=server.max_body_bytes, max_events=server.max_events)
         answer = await service.accept(effective, body, source, "events")
@@ -40,7 +42,7 @@ async def validate(request: Request) -> Json:
     headers = dict(request.scope["headers"])
     source = effective.keys.source(key_in(headers), Kind.SECRET)
     server = effective.settings.server
-    with Reading(request.receive, service.budget, server.max_body_bytes, service.pace) as reading:
+    with Reading(request.scope, request.receive, service.budget, server.max_body_bytes, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, content_type(headers), "", max_bytes=server.max_body_bytes, max_events=server.max_events)
         return Json(await what_if(effective, body, source))
@@ -55,6 +57,7 @@ async def what_if(effective: Effective, body: Body, source: Source) -> dict[str,
     results = []
     counts = {"accepted": 0, "duplicates": 0, "rejected": 0}
     for index, taken in enumerate(await effective.door.take_all(body, source)):
+        await anyio.lowlevel.checkpoint()  # a preview takes its time: others get their turn after each
         if taken.record is None:
             counts["rejected"] += 1
             results.append(rejected(index, taken))

@@ -122,7 +122,7 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         shown = self.registry if self._worker is None else _Labelled(self.registry, str(self._worker))
-        return generate_latest(shown)  # type: ignore[arg-type]  # all it asks for is `collect`
+        return generate_latest(shown)
 
     def _known(self, code: str) -> str:
         if code not in self._codes:
@@ -172,7 +172,7 @@ class _State:
         failed = GaugeMetricFamily("gateway_outbox_failed", "1 when the disk has failed and the process is ending.")
         failed.add_metric([], int(self._outbox.failure is not None))
         state = GaugeMetricFamily("gateway_lane_state", "1 for the state a lane is in.", labels=["instance", "state"])
-        flying = GaugeMetricFamily("gateway_lane_in_flight", "Deliveries in requests now open.", labels=["instance"])
+        flying = GaugeMetricFamily("gateway_lane_in_flight", "Requests now open.", labels=["instance"])
         for lane in self._lanes():
             for name in LANE_STATES:
                 state.add_metric([lane.instance, name], int(lane.state == name))

@@ -1,7 +1,7 @@
 """What a running process does beside its work: signals, reload, the disk's failure, an orderly end.
 
-SIGTERM or SIGINT ends it: what is under way is finished, exit 0. A second one ends it at once, exit 128 and the signal's
-number. SIGHUP reads the configuration again. When the disk fails, it ends with 74.
+SIGTERM or SIGINT ends it: what is under way is finished, exit 0. A second one ends it at once, with 128 and the
+signal's number. SIGHUP reads the configuration again. When the disk fails, it ends with 74.
 """
 
 from __future__ import annotations
@@ -60,7 +60,12 @@ class Process:
     """One process on one outbox. Made on the event loop that it runs on."""
 
     def __init__(
-        self, loaded: Loaded, outbox: Outbox, observe: Callable[[Attempt], None] | None, *, dispatch: bool
+        self,
+        loaded: Loaded,
+        outbox: Outbox,
+        *,
+        dispatch: bool,
+        observe: Callable[[Attempt], None] | None = None,
     ) -> None:
         self._loaded = loaded
         self._outbox = outbox
@@ -132,7 +137,7 @@ class Process:
             await self.reload()
 
     async def _watch_disk(self) -> None:
-        while self._outbox.failure is None:
+        while self._outbox.failure is None:  # noqa: ASYNC110  # the writer is a thread and knows no event of ours
             await asyncio.sleep(LOOK_S)
         log.critical("disk_failed", message=str(self._outbox.failure))
         self.stop(EXIT_DISK)

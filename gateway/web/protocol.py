@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.web.body import ARRIVED
+
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
@@ -44,6 +46,11 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._headers_deadline.cancel()
             self._headers_deadline = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Mark a request whose body came along with its headers: its handler runs only after this."""
+        self.scope[ARRIVED] = True  # type: ignore[literal-required]  # ASGI lets servers add keys
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""

@@ -16,11 +16,11 @@ import gateway
 from gateway.log import get_logger
 from gateway.model.errors import ConfigError
 from gateway.outbox import Outbox
-from gateway.outbox.engine import sqlite3, version_is_unsafe
+from gateway.outbox.engine import version_is_unsafe
 from gateway.web.app import App
 from gateway.web.body import Pace
 from gateway.web.metrics import Metrics
-from gateway.web.process import Loaded, Process, load
+from gateway.web.process import EXIT_WRONG, Loaded, Process, load
 from gateway.web.protocol import with_deadline
 from gateway.web.service import Effective, Service
 from gateway.web.standing import open_lanes
@@ -74,7 +74,7 @@ def dispatch(settings_path: Path) -> int:
     outbox = opened(loaded.settings)
 
     async def run() -> int:
-        process = Process(loaded, outbox, None, dispatch=True)
+        process = Process(loaded, outbox, dispatch=True)
         log.info("started", version=gateway.__version__)
         await process.run()
         return process.exit_code
@@ -85,7 +85,7 @@ def dispatch(settings_path: Path) -> int:
 def opened(settings: Settings) -> Outbox:
     """The outbox, running, with a lane for each destination: what is accepted from now on is owed to all of them."""
     if version_is_unsafe():
-        log.warning("sqlite_unsafe", sqlite_version=sqlite3.sqlite_version, message="it has the WAL-reset bug")
+        log.warning("sqlite_unsafe", message="this version of SQLite has the WAL-reset bug: install pysqlite3")
     outbox = Outbox(settings.outbox.path, dedup_window_s=settings.outbox.dedup_window_s)
     outbox.start()
     outbox.write_blocking(lambda db: open_lanes(db, settings.enabled))
@@ -122,7 +122,7 @@ def http_server(app: App, times: Deadlines) -> HttpServer:
     """The server for an app, with nothing in its log or headers that we did not put there."""
     return HttpServer(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # uvicorn's types are narrower than ASGI's
+            app,
             http=with_deadline(times.headers_s),
             ws="none",
             lifespan="off",
@@ -139,7 +139,7 @@ def http_server(app: App, times: Deadlines) -> HttpServer:
 async def _serve(
     loaded: Loaded, outbox: Outbox, listener: socket.socket, metrics: Metrics, times: Deadlines, *, dispatch: bool
 ) -> int:
-    process = Process(loaded, outbox, metrics.attempted, dispatch=dispatch)
+    process = Process(loaded, outbox, dispatch=dispatch, observe=metrics.attempted)
     service = Service(Effective.of(loaded.settings, outbox), outbox, metrics, process.dispatcher)
     service.pace = Pace(first_s=times.body_s)
 
@@ -152,10 +152,11 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
     log.info("started", version=gateway.__version__, host=host, port=port)
-    await asyncio.wait([asyncio.create_task(process.stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    stopping = asyncio.create_task(process.stopping.wait())
+    await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
+    process.stop(EXIT_WRONG)  # no effect unless the server ended by itself
     service.draining = True
     server.should_exit = True
-    process.stop(1)  # no effect unless the server ended by itself
     await serving
     await running
     return process.exit_code

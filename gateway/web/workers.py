@@ -44,9 +44,7 @@ class Supervisor:
             self._start(index)
         while self._running:
             pid, status = os.wait()
-            index = self._running.pop(pid, None)
-            if index is not None:
-                self._ended(index, os.waitstatus_to_exitcode(status))
+            self._ended(self._running.pop(pid), os.waitstatus_to_exitcode(status))
         return self._exit_code
 
     def _start(self, index: int) -> None:

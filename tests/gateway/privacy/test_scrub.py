@@ -130,7 +130,9 @@ def test_a_parameter_whose_name_says_so_goes(name: str) -> None:
     "value",
     ["+14155552671", "%2B14155552671", "%2b1+415+555+2671", "%2B1%20(415)%20555-2671", "+44%207946%200958%2001",
      "415-555-2671", "415.555.2671", "(415)+555-2671", "%28415%29%20555-2671", "1-415-555-2671", "call+14155552671",
-     "020+7946+0958", "06%2012%2034%2056%2078", "030/12345678", "tel:%2B14155552671", "%252B14155552671"],
+     "020+7946+0958",
+         "415%E2%80%91555%E2%80%912671", "415%C2%A0555%C2%A02671", "%34%31%35-555-2671",
+         "06%2012%2034%2056%2078", "030/12345678", "tel:%2B14155552671", "%252B14155552671"],
 )  # fmt: skip
 def test_a_parameter_with_a_phone_number_goes(value: str) -> None:
     assert scrub_url(f"{SHOP}?a=1&q={value}", keep_click_ids=True) == (f"{SHOP}?a=1", ("q",))
@@ -144,6 +146,8 @@ def test_a_number_inside_a_path_goes() -> None:
 def test_a_parameter_within_an_encoded_address_counts() -> None:
     inner = quote("https://x.example/?phone=4155552671&x=1", safe="")
     assert scrub_url(f"{SHOP}?to={inner}&b=2", keep_click_ids=True) == (f"{SHOP}?b=2", ("to",))
+    for part in ("to=/x?phone=4155552671", "x=1;phone=4155552671", "x=1%3Bphone%3D4155552671"):
+        assert scrubbed(f"{SHOP}?{part}&b=2") == f"{SHOP}?b=2"
 
 
 def test_parameters_in_the_fragment_count() -> None:
@@ -276,10 +280,15 @@ def test_a_name_is_a_persons_when_it_stands_in_one() -> None:
 
 
 def test_phone_numbers_go_out_of_texts_but_not_out_of_ids() -> None:
-    value = {"note": "call +1 (415) 555-2671 or 415-555-2672", "custom": "+442079460958", "order_id": "415-555-2671"}
+    value = {
+        "note": "call +1 (415) 555-2671 or 415-555-2672",
+        "custom": "+442079460958",
+        "other": "415\u2011555\u20112671",
+        "order_id": "415-555-2671",
+    }
     assert scrub_value(value) == (
         {"note": "call [removed] or [removed]", "order_id": "415-555-2671"},
-        {"/note": "phone", "/custom": "phone"},
+        {"/note": "phone", "/custom": "phone", "/other": "phone"},
     )
 
 

@@ -1,4 +1,4 @@
-"""The event reference, made from the schema: `python -m gateway.reference` rewrites `docs/event.md`."""
+"""The event reference, made from the schema: `docs/event.md`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.schema import EVENT_SCHEMA, Schema, load_schema, schemas_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = Path(__file__).parent.parent / "docs" / "event.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "event.md"
 
 #: The objects below the top level: heading and name in `$defs`.
 PARTS = (
@@ -131,7 +131,3 @@ def _resolved(node: Schema, schema: Schema) -> Schema:
     target = str(node.get("$ref", "")).removeprefix("#/$defs/")
     found: dict[str, Any] = {**schema["$defs"][target], **node} if target else node
     return found
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,30 @@
+"""`python -m bench [stages|ingest|dispatch|both …]`"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from bench import dispatch, ingest, stages
+
+BENCHES = {
+    "stages": ("An event through the door, by stage", stages.run),
+    "ingest": ("Accepting", ingest.run),
+    "dispatch": ("Delivering to a local sink", dispatch.run),
+    "both": ("Accepting while delivering", lambda: ingest.run(dispatching=True)),
+}
+
+
+def main() -> None:
+    """Run the named benchmarks, or all."""
+    wanted = sys.argv[1:] or list(BENCHES)
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    for name in wanted:
+        title, run = BENCHES[name]
+        print(f"{title} ({name}):")
+        run()
+
+
+if __name__ == "__main__":
+    main()

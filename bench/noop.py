@@ -1,0 +1,25 @@
+"""The yardstick: a Starlette endpoint that reads the body and answers, on the same server with the same options.
+
+    python -m bench.noop PORT
+"""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+
+async def take(request: Request) -> JSONResponse:
+    await request.body()
+    return JSONResponse({"ok": True}, 202)
+
+
+app = Starlette(routes=[Route("/v1/events", take, methods=["POST"])])
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning")

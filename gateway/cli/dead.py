@@ -1,0 +1,142 @@
+"""`gateway dead`: deliveries given up; looked at, put back, discarded."""
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from gateway.cli import opening, show
+from gateway.cli.options import CONFIG, ConfigOption, JsonOption, YesOption
+
+_Destination = Annotated[str | None, typer.Option("--destination", metavar="NAME", help="Only of this destination.")]
+_Code = Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those that died of this.")]
+_EventId = Annotated[str | None, typer.Option("--event-id", metavar="ID", help="Only of this event.")]
+_All = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+def list_(config: ConfigOption = CONFIG, json: JsonOption = False) -> None:
+    """List dead letters by destination and cause, the most frequent first."""
+    from gateway.log import clean
+    from gateway.outbox import queries
+
+    now = time.time()
+    with opening.reading(config) as (_, db):
+        groups = queries.dead_groups(db)
+    if json:
+        show.as_json({"groups": groups})
+    elif not groups:
+        print("No dead letters.")
+    else:
+        rows = (
+            (one.instance, one.code, one.count, show.when(one.first_at, now), show.when(one.last_at, now), clean(one.message))
+            for one in groups
+        )
+        show.table(show.console(), ("destination", "code", "count", "first", "last", "for example"), rows)
+
+
+def show_(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="An event's id, or its number in the log.")],
+    config: ConfigOption = CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Tell all about an event's dead letters. Exit code 1 when it has none."""
+    from gateway.cli import explaining
+    from gateway.insight.explain import Explainer
+    from gateway.outbox import queries
+
+    with opening.reading(config) as (settings, db):
+        rows = queries.find(db, event)
+        if not rows and event.isdecimal() and len(event) < 19 and (row := queries.event(db, int(event))) is not None:
+            rows = [row]
+        explainer = Explainer(settings)
+        found = [only for row in rows if (only := _dead_only(explainer.event(db, row))).destinations]
+    if json:
+        show.as_json({"events": found})
+    elif not found:
+        print(f"gateway: no dead letter of an event {show.printable(event)!r}", file=sys.stderr)
+    else:
+        explaining.printed(found, time.time())
+    raise typer.Exit(0 if found else 1)
+
+
+def retry(
+    config: ConfigOption = CONFIG,
+    destination: _Destination = None,
+    code: _Code = None,
+    event_id: _EventId = None,
+    everything: _All = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Put dead letters back, to be sent as if never tried, under the same event ids.
+
+    What could not be sent anyway (its payload gone, too old by now, consent missing) is named and stays dead. A
+    running gateway takes them up by itself.
+    """
+    from gateway.cli import acting
+    from gateway.insight import dead
+    from gateway.insight.forecast import Forecast
+    from gateway.outbox import repair
+
+    which = _chosen(destination, code, event_id, everything)
+    with opening.reading(config) as (settings, db):
+        plan = dead.plan_retry(db, Forecast(settings), which)
+    if not json:
+        acting.told(plan, "send again")
+    done = 0
+    if plan.count and acting.agreed("Put them back?", yes=yes, asks=not json):
+        now = time.time()
+        with opening.writing(settings) as outbox:
+            done = acting.act(outbox, plan, lambda db, name, seqs: repair.retry(db, name, seqs, now))
+        if not json:
+            print(f"Put back: {done}.")
+    if json:
+        show.as_json(acting.as_values(plan, done))
+
+
+def discard(
+    config: ConfigOption = CONFIG,
+    destination: _Destination = None,
+    code: _Code = None,
+    event_id: _EventId = None,
+    everything: _All = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Give dead letters up for good. They stay in the record as cancelled, with what they died of."""
+    from gateway.cli import acting
+    from gateway.insight import dead
+    from gateway.outbox import repair
+
+    which = _chosen(destination, code, event_id, everything)
+    with opening.reading(config) as (settings, db):
+        plan = dead.plan_discard(db, which)
+    if not json:
+        acting.told(plan, "discard")
+    done = 0
+    if plan.count and acting.agreed("Discard them?", yes=yes, asks=not json):
+        now = time.time()
+        with opening.writing(settings) as outbox:
+            done = acting.act(outbox, plan, lambda db, name, seqs: repair.discard(db, name, seqs, now))
+        if not json:
+            print(f"Discarded: {done}.")
+    if json:
+        show.as_json(acting.as_values(plan, done))
+
+
+COMMANDS = {"list": list_, "show": show_, "retry": retry, "discard": discard}
+
+
+def _chosen(destination: str | None, code: str | None, event_id: str | None, everything: bool) -> "Chosen":
+    from gateway.insight.dead import Chosen
+
+    if everything == any((destination, code, event_id)):
+        raise typer.BadParameter("say which: --destination, --code, --event-id (together: all must fit), or --all")
+    return Chosen(destination, code, event_id)
+
+
+def _dead_only(event: "Explained") -> "Explained":
+    from dataclasses import replace
+
+    return replace(event, destinations={name: one for name, one in event.destinations.items() if one.state == "dead"})

@@ -1,0 +1,81 @@
+"""How `gateway explain` and `gateway dead show` print an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.cli import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from gateway.insight.explain import Delivery, Explained
+    from gateway.outbox.standing import AttemptRow
+
+
+def printed(found: Sequence[Explained], now: float) -> None:
+    """Print events for people."""
+    out = show.console()
+    for event in found:
+        show.line(out, f"{event.event_name}, id {event.event_id} (number {event.seq})", "bold")
+        show.pairs(out, _about(event, now))
+        for name, delivery in event.destinations.items():
+            _delivery(out, name, delivery, now)
+        if not event.destinations:
+            show.line(out, "owed to no destination: none was configured when it came", indent=2)
+
+
+def _about(event: Explained, now: float) -> list[tuple[str, str]]:
+    rows = [("received", f"{show.when(event.received_at, now)} from source {event.source}")]
+    if not event.payload_kept:
+        return [*rows, ("payload", "not kept any more: its retention is over")]
+    signals = ", ".join(f"{name} {_signal(value)}" for name, value in event.signals.items())
+    return [
+        *rows,
+        ("happened", f"{show.when(event.event_time, now)}, {event.action_source}{', a test' if event.test else ''}"),
+        ("consent", f"{signals or 'no signal'}; region that counts: {event.region or 'unknown'}"),
+    ]
+
+
+def _signal(value: str | bool) -> str:
+    return value if isinstance(value, str) else "on" if value else "off"
+
+
+def _delivery(out: Console, name: str, delivery: Delivery, now: float) -> None:
+    out.print()
+    show.line(out, f"{name}: {delivery.state}", show.STYLES.get(delivery.state, ""), indent=2)
+    rows = []
+    if why := ": ".join(filter(None, (delivery.code, delivery.message))):
+        rows.append(("why", why))
+    if delivery.since is not None:
+        rows.append(("since", show.when(delivery.since, now)))
+    if delivery.next_at is not None:
+        rows.append(("next try", show.when(delivery.next_at, now)))
+    show.pairs(out, [*rows, *_consent(delivery)], indent=4)
+    if delivery.fields:
+        show.pairs(out, [("sees", ", ".join(delivery.fields))], indent=4)
+    for number, attempt in enumerate(delivery.attempts, 1):
+        show.line(out, f"attempt {number}: {_attempt(attempt, now)}", indent=4)
+
+
+def _consent(delivery: Delivery) -> list[tuple[str, str]]:
+    answer = delivery.consent
+    rows = [("at the door", ", ".join(filter(None, (answer.outcome, answer.reason, answer.rule))))]
+    for number, step in enumerate(answer.steps, 1):
+        decided = f" → {step.answer}" if step.answer else ""
+        rows.append((f"gate {number}", f"{step.question}: {step.found}{decided}"))
+    return rows
+
+
+def _attempt(attempt: AttemptRow, now: float) -> str:
+    status = f"HTTP {attempt.status}" if attempt.status else "no answer"
+    said = ": ".join(filter(None, (attempt.code, attempt.message)))
+    words = f"{show.when(attempt.started_at, now)}, {attempt.duration_s:.2f} s, {status}, {attempt.verdict}"
+    words += f" ({show.plural(attempt.size, 'event', 'events')} in the request)"
+    if attempt.request_id:
+        words += f", request {attempt.request_id}"
+    if attempt.asked_next_at is not None:
+        words += f", outcome asked for {show.when(attempt.asked_next_at, now)}"
+    return f"{words}; {said}" if said else words

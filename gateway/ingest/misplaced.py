@@ -1,0 +1,38 @@
+"""E-mail addresses where an id or a name should be: some shops take the customer's address for an id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.ingest.draft import Draft
+from gateway.privacy.personal import decoded, has_email
+from gateway.privacy.scrub import scrub_value
+
+#: Code and message of the warning about whatever is taken out.
+REMOVED = ("personal_data_removed", "personal data does not belong here: removed")
+
+
+def holds_email(value: Any) -> bool:
+    """Whether a text, or one in a list, holds an e-mail address."""
+    if isinstance(value, list):
+        return any(map(holds_email, value))
+    if not isinstance(value, str) or not ("@" in value or "%" in value or not value.isascii()):
+        return False
+    return has_email(decoded(value))
+
+
+def without_emails(draft: Draft, key: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """A closed part of the event without the values that hold an address, with a warning for each.
+
+    Its keys are known, so that only values can be at fault; an open object below it is scrubbed as `custom_data` is.
+    """
+    kept: dict[str, Any] = {}
+    for name, value in part.items():
+        new = scrub_value(value)[0] if isinstance(value, dict) else value
+        gone = holds_email(value)
+        if gone or new is not value:
+            draft.warn(f"/{key}/{name}", *REMOVED)
+        if not gone:
+            kept[name] = new
+    return kept

@@ -1,0 +1,1 @@
+"""What became of events, and what would become of them. Reads, never writes."""

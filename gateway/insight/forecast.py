@@ -1,0 +1,98 @@
+"""What would become of a stored event if a destination's lane took it up now: the lane's questions, without sending."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.delivery.claims import Claim, Claimer, Decided, read_decision
+from gateway.ingest.gate import Gate
+from gateway.ingest.record import read
+from gateway.outbox import lanes, queries
+from gateway.outbox.lanes import Due, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Settings
+    from gateway.model.event import Event
+    from gateway.outbox.engine import Connection
+    from gateway.outbox.queries import EventRow
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Deliveries that stay as they are, for one reason."""
+
+    instance: str
+    #: `payload_gone`, `too_old`, `consent_denied`, `not_configured`, `delivered` …
+    code: str
+    #: In words, of one of them.
+    message: str
+    count: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a retry or a replay would do."""
+
+    #: Instance → numbers of the events that it would send.
+    sends: dict[str, list[int]] = field(default_factory=dict)
+    #: `instance: match key` → how many of those lack the digest by the rule that the destination asks for.
+    lacking: Counter[str] = field(default_factory=Counter)
+    _left: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Deliveries that it would send."""
+        return sum(map(len, self.sends.values()))
+
+    @property
+    def left(self) -> list[Left]:
+        """What it would leave alone, and why."""
+        return [Left(instance, code, words, count) for (instance, code), (words, count) in sorted(self._left.items())]
+
+    def leave(self, instance: str, code: str, message: str) -> None:
+        """One more that stays as it is."""
+        words, count = self._left.get((instance, code), (message, 0))
+        self._left[instance, code] = (words, count + 1)
+
+
+class Forecast:
+    """The lanes' questions under one configuration."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._instances = settings.enabled
+        self._gate = Gate(settings)
+        self._clock = clock
+        self._claimers = {name: Claimer(instance, self._gate) for name, instance in self._instances.items()}
+        self._decided: dict[int, Decided] = {}
+
+    def ask(self, db: Connection, row: EventRow, instance: str, plan: Plan) -> None:
+        """Add one delivery to the plan: to be sent, or left alone with a reason."""
+        claimer = self._claimers.get(instance)
+        if claimer is None:
+            plan.leave(instance, "not_configured", "the destination is not configured, or switched off")
+            return
+        payload, clear = queries.payload(db, row.seq)
+        stored = Stored(row.seq, row.decision, payload, clear)
+        made = claimer.claim(stored, self._decision(db, row.decision), self._clock(), Due(stored, 0, None, 0.0, False))
+        if isinstance(made, Claim) and payload is not None:
+            plan.sends.setdefault(instance, []).append(row.seq)
+            plan.lacking.update(f"{instance}: {key}" for key in self._lacking(read(payload, clear), instance))
+        elif made is not None and not isinstance(made, Claim):
+            plan.leave(instance, made.code, made.message)
+
+    def _decision(self, db: Connection, number: int) -> Decided:
+        if number not in self._decided:
+            data = lanes.decisions(db, [number]).get(number)
+            self._decided[number] = read_decision(data) if data is not None else Decided("")
+        return self._decided[number]
+
+    def _lacking(self, event: Event, instance: str) -> list[str]:
+        """Match keys that the event has by another rule only: nobody needed this one when it came."""
+        rules = self._instances[instance].digests.items()
+        had = {name.partition(":")[0] for name in event.digests}
+        return [key for key, rule in rules if key in had and f"{key}:{rule}" not in event.digests]

@@ -1,0 +1,70 @@
+"""The consent gate's answer taken apart: which question was asked, what was found, which one decided. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.privacy.consent import PURPOSES, STRINGS, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.model.delivery import Decision
+    from gateway.model.event import Consent
+    from gateway.privacy.consent import Policy, Requirement
+
+#: The gate's questions in its order of authority.
+QUESTIONS = ("consent strings", "region", "denials", "Global Privacy Control", "grants")
+
+#: The gate's reason → the question that it answers.
+_DECIDED_BY: Mapping[str, str] = {
+    "consent_string_unread": "consent strings",
+    "consent_denied": "denials",
+    "opted_out": "denials",
+    "gpc": "Global Privacy Control",
+    "consent_missing": "grants",
+    "consent_granted": "grants",
+    "no_opt_out": "grants",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question of the gate."""
+
+    question: str
+    #: What the event and the configuration say to it.
+    found: str
+    #: `send`, `send_limited` or `skip` at the question that decided; empty before it.
+    answer: str = ""
+
+
+def steps(consent: Consent, region: str | None, requirement: Requirement, policy: Policy) -> tuple[Step, ...]:
+    """The questions up to the one that decided. The answer is the gate's own."""
+    decision = decide(consent, region, requirement, policy)
+    last = _DECIDED_BY.get(decision.reason, QUESTIONS[-1])
+    found = _found(consent, region, requirement, policy)
+    asked = QUESTIONS[: QUESTIONS.index(last) + 1]
+    # A denial in an opt-out region gives way to GPC, which is named instead: see `decide`.
+    return tuple(_step(question, found[question], decision, last) for question in asked)
+
+
+def _step(question: str, found: str, decision: Decision, last: str) -> Step:
+    if question != last:
+        return Step(question, found)
+    return Step(question, decision.rule, str(decision.action))
+
+
+def _found(consent: Consent, region: str | None, requirement: Requirement, policy: Policy) -> dict[str, str]:
+    rule = policy.rule_for(region)
+    kind = "consent must be given first" if rule.default == "deny" else "allowed until the visitor opts out"
+    denied = [name for name in PURPOSES if getattr(consent, name) == "denied"]
+    needed = [name for name in PURPOSES if name in requirement.purposes]
+    return {
+        "consent strings": ", ".join(name for name in STRINGS if getattr(consent, name) is not None) or "none",
+        "region": f"{region or 'unknown'}: {kind}",
+        "denials": f"{', '.join(denied)} denied" if denied else "none",
+        "Global Privacy Control": "on" if consent.gpc else "off",
+        "grants": f"needs {', '.join(needed) or 'nothing'}",
+    }
