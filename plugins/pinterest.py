@@ -8,10 +8,7 @@ schemas are closed: one unknown key costs the whole request, so only what stands
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Hashable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from gateway.plugin import (
@@ -27,6 +24,7 @@ from gateway.plugin import (
     Skip,
     Verdict,
     apply,
+    convert,
     hookimpl,
     verdicts,
 )
@@ -66,267 +64,162 @@ CONFIG = {
     },
 }
 
-# Names after AppInstall are not in the OpenAPI list, which is no enum; the developer site or the browser tag has them.
+# Names after AppOpen are not in the OpenAPI list, which is no enum; the developer site or the browser tag has them.
+# fmt: off
 NAMES = {
-    "PageView": "page_visit",
-    "ViewContent": "view_content",
-    "ViewCategory": "view_category",
-    "Search": "search",
-    "AddToCart": "add_to_cart",
-    "AddToWishlist": "add_to_wishlist",
-    "InitiateCheckout": "initiate_checkout",
-    "AddPaymentInfo": "add_payment_info",
-    "Purchase": "checkout",  # the finished order; the start of one is initiate_checkout
-    "Lead": "lead",
-    "CompleteRegistration": "signup",
-    "Subscribe": "subscribe",
-    "WatchVideo": "watch_video",
-    "AppInstall": "app_install",
-    "AppOpen": "app_open",
-    "Contact": "contact",
-    "CustomizeProduct": "customize_product",
-    "FindLocation": "find_location",
-    "Schedule": "schedule",
-    "StartTrial": "start_trial",
-    "SubmitApplication": "submit_application",
+    "PageView": "page_visit", "ViewContent": "view_content", "ViewCategory": "view_category", "Search": "search",
+    "AddToCart": "add_to_cart", "AddToWishlist": "add_to_wishlist", "AddPaymentInfo": "add_payment_info",
+    "InitiateCheckout": "initiate_checkout", "Purchase": "checkout",  # the finished order, not the start of one
+    "Lead": "lead", "CompleteRegistration": "signup", "Subscribe": "subscribe", "WatchVideo": "watch_video",
+    "AppInstall": "app_install", "AppOpen": "app_open",
+    "Contact": "contact", "CustomizeProduct": "customize_product", "FindLocation": "find_location",
+    "Schedule": "schedule", "StartTrial": "start_trial", "SubmitApplication": "submit_application",
     # No name of their own at Pinterest: what the visitor did goes as `custom` …
-    "RemoveFromCart": "custom",
-    "ViewCart": "custom",
-    "AddShippingInfo": "custom",
-    "Login": "custom",
-    "Donate": "custom",
-    "Share": "custom",
-    "Download": "custom",
+    **dict.fromkeys("RemoveFromCart ViewCart AddShippingInfo Login Donate Share Download".split(), "custom"),
     # … and what would only blur the reports waits until it is asked for (OFF_BY_DEFAULT).
-    "Refund": "custom",
-    "QualifiedLead": "custom",
-    "ConvertedLead": "custom",
-    "DisqualifiedLead": "custom",
-    "AdClick": "custom",
-    "AdView": "custom",
+    **dict.fromkeys("Refund QualifiedLead ConvertedLead DisqualifiedLead AdClick AdView".split(), "custom"),
 }
+# fmt: on
 OFF_BY_DEFAULT = frozenset({"Refund", "QualifiedLead", "ConvertedLead", "DisqualifiedLead", "AdClick", "AdView"})
 
-# `app` becomes app_ios or app_android; all that is not the site or an app happened away from the browser tag.
-ACTION_SOURCES = {"website": "web"}
-APPS = {"ios": "app_ios", "ipados": "app_ios", "android": "app_android"}
-OS_FAMILIES = {"ipados": "ios", **{name: name for name in ("ios", "android", "macos", "windows", "linux", "bsd")}}
-
-DIGESTS = {
-    "email": "email_plain",
-    "phone": "phone_digits",
-    "gender": "gender_fmn",
-    "date_of_birth": "date_yyyymmdd",
-    "first_name": "name_verbatim",
-    "last_name": "name_verbatim",
-    "city": "city_compact",
-    "state": "state_code",
-    "zip": "zip_us5",
-    "country": "country_lower",
-    "external_id": "id_lowercase",  # as the browser tag sends it; `digests` in gateway.toml has another rule
-    "madid": "madid_lowercase",
-    "pin_unauth": "id_lowercase",
+# Match key → Pinterest's key in user_data, and the rule of its digests.
+MATCH_KEYS = {
+    "email": ("em", "email_plain"),
+    "phone": ("ph", "phone_digits"),
+    "gender": ("ge", "gender_fmn"),
+    "date_of_birth": ("db", "date_yyyymmdd"),
+    "first_name": ("fn", "name_verbatim"),
+    "last_name": ("ln", "name_verbatim"),
+    "city": ("ct", "city_compact"),
+    "state": ("st", "state_code"),
+    "zip": ("zp", "zip_us5"),
+    "country": ("country", "country_lower"),
+    "external_id": ("external_id", "id_lowercase"),  # as the browser tag sends it; `digests` has another rule
+    "madid": ("hashed_maids", "madid_lowercase"),
 }
 
 
-def _text(value: Any) -> str | None:
-    """A string, or a number as one; nothing else."""
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return str(value)
+def language(event: Event) -> str | None:
+    """The visitor's language, else the app's."""
+    return convert.language(event.user_data.get("language") or event.app.get("locale"))
 
 
-def _decimal(value: Any) -> str:
-    """Money as Pinterest wants it: decimal text, never with an exponent."""
-    if isinstance(value, bool):
-        raise TypeError
-    try:
-        number = Decimal(str(value).strip())
-    except ArithmeticError:
-        raise ValueError from None
-    if not number.is_finite() or abs(number.adjusted()) > 20:
-        raise ValueError
-    return format(number, "f")
-
-
-def _integer(value: Any) -> int:
-    number = Decimal(_decimal(value))
-    if number != number.to_integral_value():
-        raise ValueError
-    return int(number)
-
-
-def _seconds(value: Any) -> int:
-    """Unix seconds from a number, or from an RFC 3339 time with an offset."""
-    if isinstance(value, str) and not value.strip().isdigit():
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError
-        return int(moment.timestamp())
-    return int(Decimal(_decimal(value)))
-
-
-def _language(value: Any) -> str | None:
-    """`en-US` → `en`."""
-    found = re.match(r"([A-Za-z]{2})(?:[-_,;]|$)", str(value).strip())
-    return found[1].lower() if found else None
-
-
-def _external_ids(event: Event) -> tuple[str, ...]:
-    return event.digests.get("external_id", ()) + event.digests.get("pin_unauth", ())
-
-
-def _content_ids(event: Event) -> Any:
-    """`content_ids`, or the ids of `contents`: Pinterest matches its catalogue on them."""
-    contents = event.custom_data.get("contents")
-    entries = contents if isinstance(contents, list | tuple) else ()
-    return event.custom_data.get("content_ids") or [entry.get("id") for entry in entries if isinstance(entry, Mapping)]
+def same(group: str, *keys: str) -> tuple[Field, ...]:
+    """Texts that Pinterest calls as we do."""
+    return tuple(Field(f"{group}.{key}", f"{group}.{key}", as_=convert.text) for key in keys)
 
 
 CONTENT = (
-    Field("id", "id", as_=_text),
-    Field("item_name", "title", as_=_text),
-    Field("item_category", "category", as_=_text),
-    Field("item_brand", "brand", as_=_text),
-    Field("item_price", "item_price", as_=_decimal),
-    Field("quantity", "quantity", as_=_integer),
+    Field("id", "id", as_=convert.text),
+    Field("item_name", "title", as_=convert.text),
+    Field("item_category", "category", as_=convert.text),
+    Field("item_brand", "brand", as_=convert.text),
+    Field("item_price", "item_price", as_=convert.decimal_text),
+    Field("quantity", "quantity", as_=convert.whole),
 )
 FIELDS = (
     Field("event_time", "event_time", required=True, as_=int),
     Field("event_id", "event_id", required=True),  # with event_name: the dedup key shared with the browser tag
     Field("event_source_url", "event_source_url"),
-    Field("language", lambda event: event.user_data.get("language") or event.app.get("locale"), as_=_language),
-    Field("user_data.em", "digests.email", many=True),
-    Field("user_data.ph", "digests.phone", many=True),
-    Field("user_data.ge", "digests.gender", many=True),
-    Field("user_data.db", "digests.date_of_birth", many=True),
-    Field("user_data.fn", "digests.first_name", many=True),
-    Field("user_data.ln", "digests.last_name", many=True),
-    Field("user_data.ct", "digests.city", many=True),
-    Field("user_data.st", "digests.state", many=True),
-    Field("user_data.zp", "digests.zip", many=True),
-    Field("user_data.country", "digests.country", many=True),
-    Field("user_data.external_id", "digests.external_id", many=True),
-    Field("user_data.hashed_maids", "digests.madid", many=True),
-    Field("user_data.click_id", "user_data.epik", as_=_text),
-    Field("user_data.client_ip_address", "user_data.client_ip_address", as_=_text),
-    Field("user_data.client_user_agent", "user_data.client_user_agent", as_=_text),
-    Field("user_data.partner_id", "user_data.partner_id", as_=_text),
-    Field("custom_data.currency", "custom_data.currency", as_=_text),
-    Field("custom_data.value", "custom_data.value", as_=_decimal),
-    Field("custom_data.content_ids", _content_ids, many=True, as_=_text),
+    Field("language", language),
+    *(Field(f"user_data.{name}", f"digests.{key}", many=True) for key, (name, _) in MATCH_KEYS.items()),
+    Field("user_data.click_id", "user_data.epik"),
+    Field("user_data.client_ip_address", "user_data.client_ip_address"),
+    Field("user_data.client_user_agent", "user_data.client_user_agent"),
+    Field("user_data.partner_id", "user_data.partner_id", as_=convert.text),
+    Field("custom_data.value", "custom_data.value", as_=convert.decimal_text),
+    Field("custom_data.predicted_ltv", "custom_data.predicted_ltv", as_=convert.decimal_text),
+    Field("custom_data.num_items", "custom_data.num_items", as_=convert.whole),
+    Field("custom_data.content_ids", convert.content_ids, many=True, as_=convert.text),
     Field("custom_data.contents", "custom_data.contents", each=CONTENT),
-    Field("custom_data.content_name", "custom_data.content_name", as_=_text),
-    Field("custom_data.content_category", "custom_data.content_category", as_=_text),
-    Field("custom_data.content_brand", "custom_data.content_brand", as_=_text),
-    Field("custom_data.num_items", "custom_data.num_items", as_=_integer),
-    Field("custom_data.order_id", "custom_data.order_id", as_=_text),
-    Field("custom_data.search_string", "custom_data.search_string", as_=_text),
-    Field("custom_data.predicted_ltv", "custom_data.predicted_ltv", as_=_decimal),
+    *same("custom_data", "currency", "order_id", "search_string"),
+    *same("custom_data", "content_name", "content_category", "content_brand"),
 )
-COOKIE = Field("user_data.external_id", _external_ids, many=True)
-APP = (
-    Field("app_info.app_id", "app.id", as_=_text),
-    Field("app_info.app_name", "app.name", as_=_text),
-    Field("app_info.app_package_name", "app.package_name", as_=_text),
-    Field("app_info.app_store", "app.store", as_=_text),
-    Field("app_info.app_version", "app.version", as_=_text),
-    Field("app_info.install_time", "app.install_time", as_=_seconds),
-)
-DEVICE = (
-    Field("device_info.brand", "app.device_brand", as_=_text),
-    Field("device_info.model", "app.device_model", as_=_text),
-    Field("device_info.type", "app.device_type", as_=_text),
-    Field("device_info.carrier", "app.carrier", as_=_text),
-    Field("device_info.os_family", "app.os", as_=lambda name: OS_FAMILIES.get(str(name).lower(), "other")),
-    Field("device_info.os_version", "app.os_version", as_=_text),
-    Field("device_info.locale", "app.locale", as_=_text),
-    Field("device_info.network_type", "app.network_type", as_=_text),
-    Field("device_info.timezone", "app.timezone", as_=lambda name: str(name) if len(str(name)) <= 40 else None),
+APP_FIELDS = (
+    *FIELDS,
+    Field("app_info.app_id", "app.id", as_=convert.text),
+    Field("app_info.app_name", "app.name"),
+    Field("app_info.app_package_name", "app.package_name"),
+    Field("app_info.app_store", "app.store"),
+    Field("app_info.app_version", "app.version"),
+    Field("app_info.install_time", "app.install_time", as_=convert.seconds),
+    Field("device_info.brand", "app.device_brand"),
+    Field("device_info.model", "app.device_model"),
+    Field("device_info.type", "app.device_type"),
+    Field("device_info.carrier", "app.carrier"),
+    Field("device_info.os_family", convert.mobile_system),
+    Field("device_info.os_version", "app.os_version"),
+    Field("device_info.locale", "app.locale"),
+    Field("device_info.network_type", "app.network_type"),
+    Field("device_info.timezone", "app.timezone", as_=convert.matching(".{1,40}")),
 )
 
 
 def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Skip:
     """One event → one Pinterest event; `Skip` without an identity Pinterest takes, or without an app's system."""
-    source = _action_source(event)
+    source = action_source(event)
     if source is None:
         return Skip("missing_field", "app.os", "an app event needs `ios` or `android`")
     # A name that nobody mapped is the site's own. It goes as `custom`, even where Pinterest has that very name: a
     # site's `checkout` may be the start of one. Pinterest has no field for it, so it stands in content_name.
     name = "custom" if event.platform_name == event.event_name else event.platform_name
-    opt_out = _tracking_denied(event, source)
-    fields = _fields(event, config, source)
+    is_app = event.action_source == "app"
+    opt_out = is_app and tracking_denied(event.app)
+    fields = APP_FIELDS if is_app else FIELDS
     item: dict[str, Any] | Skip = apply(fields, event, event_name=name, action_source=source, opt_out=opt_out)
     if isinstance(item, Skip):
         return item
     user_data, custom_data = item.setdefault("user_data", {}), item.setdefault("custom_data", {})
+    if config["pin_unauth"] and (cookie := event.digests.get("pin_unauth")):
+        user_data["external_id"] = [*user_data.get("external_id", ()), *cookie]
     if name == "custom":
         custom_data.setdefault("content_name", event.event_name)
     if "currency" not in custom_data:
         custom_data.pop("value", None)  # Pinterest would take it for the account's currency
-    if event.limited and (skip := _limit(event, config, user_data, custom_data)):
-        return skip
+    if event.limited:
+        custom_data["opt_out_type"] = "LDP"
+        user_data |= residence(event.region, upper=config["ldp_case"] == "upper")
+        if "st" not in user_data:
+            return Skip(
+                "missing_field", "consent.region", "Pinterest's limited mode needs the visitor's state: `US-CA`"
+            )
     if not custom_data:
         del item["custom_data"]
-    return _unidentified(user_data) or item
-
-
-def _fields(event: Event, config: Mapping[str, Any], source: str) -> tuple[Field, ...]:
-    cookie = (COOKIE,) if config["pin_unauth"] else ()
-    app = APP if source in APPS.values() else ()
-    device = DEVICE if app and not event.limited else ()
-    return (*FIELDS, *cookie, *app, *device)
-
-
-def _unidentified(user_data: Mapping[str, Any]) -> Skip | None:
-    """One event without the least identity would cost its neighbours the request."""
-    by_browser = user_data.keys() >= {"client_ip_address", "client_user_agent"}
+    by_browser = "client_ip_address" in user_data and "client_user_agent" in user_data
     if by_browser or "em" in user_data or "hashed_maids" in user_data:
-        return None
+        return item
+    # One event without the least identity would cost its neighbours the request.
     return Skip("no_identity", "user_data", "Pinterest needs email, madid, or IP address and user agent together")
 
 
-def _action_source(event: Event) -> str | None:
+def action_source(event: Event) -> str | None:
+    """Where it happened, by app system; all that is not the site or an app happened away from the browser tag."""
     if event.action_source == "app":
-        return APPS.get(str(event.app.get("os")).lower())
-    return ACTION_SOURCES.get(event.action_source, "offline")
+        system = convert.mobile_system(event)
+        return f"app_{system}" if system else None
+    return "web" if event.action_source == "website" else "offline"
 
 
-def _tracking_denied(event: Event, source: str) -> bool:
+def tracking_denied(app: Mapping[str, Any]) -> bool:
     """`opt_out` of an app event: tracking is switched off. For the rest the consent gate has said yes."""
-    if source not in APPS.values():
-        return False
-    status = str(event.app.get("att_status")).lower()
-    return event.app.get("advertiser_tracking_enabled") in (False, 0) or status in ("denied", "restricted")
+    status = str(app.get("att_status")).lower()
+    return app.get("advertiser_tracking_enabled") in (False, 0) or status in ("denied", "restricted")
 
 
-def _limit(
-    event: Event, config: Mapping[str, Any], user_data: dict[str, Any], custom_data: dict[str, Any]
-) -> Skip | None:
-    """Limited Data Processing; naming the state is the advertiser's part, without it the flag protects nobody.
+def residence(region: str | None, *, upper: bool) -> dict[str, list[str]]:
+    """Country and, where it is known, state of the consent decision, hashed; they go before what the visitor typed.
 
-    The state of the consent decision goes first, then the visitor's own. Reference and guide disagree about the case:
-    https://developers.pinterest.com/docs/track-conversions/use-limited-data-processing-flag/
+    Naming the state is the advertiser's part, without it the flag protects nobody. Reference and guide disagree about
+    the case: https://developers.pinterest.com/docs/track-conversions/use-limited-data-processing-flag/
     """
-    custom_data["opt_out_type"] = "LDP"
-    user_data["country"] = [_residence("us", config)]
-    if event.region is not None and event.region.startswith("US-"):
-        user_data["st"] = [_residence(event.region[3:], config)]
-    if "st" not in user_data:
-        return Skip("missing_field", "consent.region", "Pinterest's limited mode needs the visitor's state: `US-CA`")
-    return None
-
-
-def _residence(code: str, config: Mapping[str, Any]) -> str:
-    text = code.upper() if config["ldp_case"] == "upper" else code.lower()
-    return hashlib.sha256(text.encode()).hexdigest()
+    codes = {"country": "US"} | ({"st": region[3:]} if region and region.startswith("US-") else {})
+    written = {key: code.upper() if upper else code.lower() for key, code in codes.items()}
+    return {key: [hashlib.sha256(code.encode()).hexdigest()] for key, code in written.items()}
 
 
 def group_key(event: Event, config: Mapping[str, Any]) -> Hashable:
     """Offline events go one by one: what is sent again after a partial refusal would count twice."""
-    if _action_source(event) == "offline" and not config["offline_batches"]:
+    if action_source(event) == "offline" and not config["offline_batches"]:
         return ("offline", event.event_name, event.event_id)
     return None
 
@@ -395,7 +288,7 @@ PINTEREST = Destination(
     custom_names=True,
     off_by_default=OFF_BY_DEFAULT,
     limited=frozenset({"US"}),
-    digests=DIGESTS,
+    digests={key: rule for key, (_, rule) in MATCH_KEYS.items()} | {"pin_unauth": "id_lowercase"},
     auth=Bearer("access_token"),
     # 1000 events: OpenAPI. Body: not published, one partner caps at 2 MB. Rate: 5,000 calls a minute and ad account,
     # the lowest of the published ones (test requests: 10 a second). Age: not published, 7 days is our cut-off.

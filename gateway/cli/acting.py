@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
-from gateway.cli import show
-from gateway.cli.options import CONFIG
+from gateway.cli import opening, show
 from gateway.outbox.repair import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.config import Settings
     from gateway.insight.forecast import Plan
-    from gateway.outbox import Outbox
     from gateway.outbox.engine import Connection
 
-__all__ = ["CONFIG", "act", "agreed", "as_values", "told"]
+    #: What is done to some of an instance's deliveries; returns how many there were.
+    Change: TypeAlias = Callable[[Connection, str, Sequence[int]], int]
 
 
-def as_values(plan: Plan, done: int | None) -> dict[str, Any]:
-    """A plan for JSON. `done`: deliveries changed, `None` when nothing was to be changed."""
-    sends = {name: len(seqs) for name, seqs in plan.sends.items()}
-    return {"chosen": plan.count, "destinations": sends, "left": plan.left, "lacking": plan.lacking, "done": done}
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What it is called."""
+
+    #: `2 deliveries to …`
+    to: str
+    question: str
+    #: `…: 2.`
+    done: str
 
 
-def told(plan: Plan, verb: str) -> None:
-    """Print what is going to be done, and what is left alone and why."""
+def carry_out(
+    settings: Settings, plan: Plan, words: Words, change: Change, yes: bool, json: bool, *, dry_run: bool = False
+) -> None:
+    """Tell the plan, ask unless `yes`, make the change, and say how many deliveries it was."""
+    if not json:
+        _told(plan, words)
+    done = 0
+    if plan.count and not dry_run and _agreed(words.question, yes=yes, asks=not json):
+        done = _act(settings, plan, change)
+        if not json:
+            print(f"{words.done}: {done}.")
+    if json:
+        sends = {name: len(seqs) for name, seqs in plan.sends.items()}
+        chosen = {"chosen": plan.count, "destinations": sends, "left": plan.left, "lacking": plan.lacking}
+        show.as_json({**chosen, "dry_run": dry_run, "done": done})
+
+
+def _told(plan: Plan, words: Words) -> None:
     out = show.console()
     for name, seqs in plan.sends.items():
-        show.line(out, f"{name}: {show.plural(len(seqs), 'delivery', 'deliveries')} to {verb}", "green")
+        show.line(out, f"{name}: {show.plural(len(seqs), 'delivery', 'deliveries')} to {words.to}", "green")
     for one in plan.left:
-        words = f"{one.instance}: {one.count} left alone, {one.code}{': ' + one.message if one.message else ''}"
-        show.line(out, words, "yellow")
+        why = ": ".join(filter(None, (one.code, one.message)))
+        show.line(out, f"{one.instance}: {one.count} left alone, {why}", "yellow")
     for key, count in sorted(plan.lacking.items()):
-        words = f"{key}: {count} lack this digest, since no destination needed it when they came"
-        show.line(out, words, "yellow")
+        why = "since no destination needed it when they came"
+        show.line(out, f"{key}: {count} lack this digest, {why}", "yellow")
     if not plan.sends and not plan.left:
         print("Nothing fits.")
 
 
-def agreed(question: str, *, yes: bool, asks: bool) -> bool:
-    """Whether to go on. Raises `typer.BadParameter` where nobody can be asked."""
+def _agreed(question: str, *, yes: bool, asks: bool) -> bool:
     if yes:
         return True
     if not asks or not sys.stdin.isatty():
@@ -51,11 +72,11 @@ def agreed(question: str, *, yes: bool, asks: bool) -> bool:
     return typer.confirm(question)
 
 
-def act(outbox: Outbox, plan: Plan, change: Callable[[Connection, str, Sequence[int]], int]) -> int:
-    """Make the change for every delivery of the plan, some at a time. Returns how many there were to change."""
+def _act(settings: Settings, plan: Plan, change: Change) -> int:
     done = 0
-    for name, seqs in plan.sends.items():
-        for at in range(0, len(seqs), STEP):
-            part = seqs[at : at + STEP]
-            done += outbox.write_blocking(lambda db, name=name, part=part: change(db, name, part))  # type: ignore[misc]
+    with opening.writing(settings) as outbox:
+        for name, seqs in plan.sends.items():
+            for at in range(0, len(seqs), STEP):
+                part = seqs[at : at + STEP]
+                done += outbox.write_blocking(lambda db, name=name, part=part: change(db, name, part))  # type: ignore[misc]
     return done

@@ -2,36 +2,40 @@
 
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli import opening, show
 from gateway.cli.options import CONFIG, ConfigOption, JsonOption, YesOption
 
-_Destination = Annotated[str | None, typer.Option("--destination", metavar="NAME", help="Only of this destination.")]
-_Code = Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those that died of this.")]
-_EventId = Annotated[str | None, typer.Option("--event-id", metavar="ID", help="Only of this event.")]
-_All = Annotated[bool, typer.Option("--all", help="All of them.")]
+if TYPE_CHECKING:
+    from gateway.insight.dead import Chosen
+    from gateway.insight.explain import Explained
+
+DestinationOption = Annotated[
+    str | None, typer.Option("--destination", metavar="NAME", help="Only of this destination.")
+]
+CodeOption = Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those that died of this.")]
+EventIdOption = Annotated[str | None, typer.Option("--event-id", metavar="ID", help="Only of this event.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 def list_(config: ConfigOption = CONFIG, json: JsonOption = False) -> None:
     """List dead letters by destination and cause, the most frequent first."""
-    from gateway.log import clean
-    from gateway.outbox import queries
+    from gateway.insight import dead
 
     now = time.time()
     with opening.reading(config) as (_, db):
-        groups = queries.dead_groups(db)
+        groups = dead.groups(db)
     if json:
         show.as_json({"groups": groups})
     elif not groups:
         print("No dead letters.")
     else:
-        rows = (
-            (one.instance, one.code, one.count, show.when(one.first_at, now), show.when(one.last_at, now), clean(one.message))
-            for one in groups
-        )
+        times = ((show.when(one.first_at, now), show.when(one.last_at, now)) for one in groups)
+        rows = ((one.instance, one.code, one.count, *at, one.message) for one, at in zip(groups, times, strict=True))
         show.table(show.console(), ("destination", "code", "count", "first", "last", "for example"), rows)
 
 
@@ -62,10 +66,10 @@ def show_(
 
 def retry(
     config: ConfigOption = CONFIG,
-    destination: _Destination = None,
-    code: _Code = None,
-    event_id: _EventId = None,
-    everything: _All = False,
+    destination: DestinationOption = None,
+    code: CodeOption = None,
+    event_id: EventIdOption = None,
+    everything: AllOption = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -82,25 +86,17 @@ def retry(
     which = _chosen(destination, code, event_id, everything)
     with opening.reading(config) as (settings, db):
         plan = dead.plan_retry(db, Forecast(settings), which)
-    if not json:
-        acting.told(plan, "send again")
-    done = 0
-    if plan.count and acting.agreed("Put them back?", yes=yes, asks=not json):
-        now = time.time()
-        with opening.writing(settings) as outbox:
-            done = acting.act(outbox, plan, lambda db, name, seqs: repair.retry(db, name, seqs, now))
-        if not json:
-            print(f"Put back: {done}.")
-    if json:
-        show.as_json(acting.as_values(plan, done))
+    words = acting.Words("send again", "Put them back?", "Put back")
+    now = time.time()
+    acting.carry_out(settings, plan, words, lambda db, name, seqs: repair.retry(db, name, seqs, now), yes, json)
 
 
 def discard(
     config: ConfigOption = CONFIG,
-    destination: _Destination = None,
-    code: _Code = None,
-    event_id: _EventId = None,
-    everything: _All = False,
+    destination: DestinationOption = None,
+    code: CodeOption = None,
+    event_id: EventIdOption = None,
+    everything: AllOption = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -112,28 +108,21 @@ def discard(
     which = _chosen(destination, code, event_id, everything)
     with opening.reading(config) as (settings, db):
         plan = dead.plan_discard(db, which)
-    if not json:
-        acting.told(plan, "discard")
-    done = 0
-    if plan.count and acting.agreed("Discard them?", yes=yes, asks=not json):
-        now = time.time()
-        with opening.writing(settings) as outbox:
-            done = acting.act(outbox, plan, lambda db, name, seqs: repair.discard(db, name, seqs, now))
-        if not json:
-            print(f"Discarded: {done}.")
-    if json:
-        show.as_json(acting.as_values(plan, done))
+    words = acting.Words("discard", "Discard them?", "Discarded")
+    acting.carry_out(
+        settings, plan, words, lambda db, name, seqs: repair.discard(db, name, seqs, time.time()), yes, json
+    )
 
 
-COMMANDS = {"list": list_, "show": show_, "retry": retry, "discard": discard}
+COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "show": show_, "retry": retry, "discard": discard}
 
 
 def _chosen(destination: str | None, code: str | None, event_id: str | None, everything: bool) -> "Chosen":
-    from gateway.insight.dead import Chosen
+    from gateway.insight import dead
 
     if everything == any((destination, code, event_id)):
         raise typer.BadParameter("say which: --destination, --code, --event-id (together: all must fit), or --all")
-    return Chosen(destination, code, event_id)
+    return dead.Chosen(destination, code, event_id)
 
 
 def _dead_only(event: "Explained") -> "Explained":

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +16,9 @@ if TYPE_CHECKING:
 
     from gateway.outbox.standing import Standing
 
-States = StrEnum("States", {state.name: str(state) for state in State})
-
 
 def preview(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="One event, a list, or NDJSON; - for standard input.")
-    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="One event, a list, or NDJSON; - for standard input.")],
     config: ConfigOption = CONFIG,
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="As if posted with this source's key.")
@@ -64,8 +59,8 @@ def explain(
     if json:
         show.as_json({"event_id": event_id, "events": found})
     elif not found:
-        retention = settings.outbox.retention_s / 86400
-        print(f"gateway: no event {show.printable(event_id)!r} in the outbox, which keeps {retention:g} days", file=sys.stderr)
+        kept = f"which keeps {settings.outbox.retention_s / 86400:g} days"
+        print(f"gateway: no event {show.printable(event_id)!r} in the outbox, {kept}", file=sys.stderr)
     else:
         explaining.printed(found, time.time())
     raise typer.Exit(0 if found else 1)
@@ -77,7 +72,7 @@ def events(
         str | None, typer.Option("--since", metavar="TIME", help="Received then or later: 2h, 7d, 2026-11-20.")
     ] = None,
     event_name: Annotated[str | None, typer.Option("--event-name", metavar="NAME", help="Only this event.")] = None,
-    state: Annotated[States | None, typer.Option("--state", help="With a delivery in this state.")] = None,
+    state: Annotated[State | None, typer.Option("--state", help="With a delivery in this state.")] = None,
     destination: Annotated[
         str | None, typer.Option("--destination", metavar="NAME", help="Owed to this one; --state means its delivery.")
     ] = None,
@@ -88,7 +83,7 @@ def events(
     from gateway.insight.events import Wanted, newest
 
     now = time.time()
-    wanted = Wanted(time_of(since, now), event_name, State(state) if state else None, destination)
+    wanted = Wanted(time_of(since, now), event_name, state, destination)
     with opening.reading(config) as (_, db):
         found = newest(db, wanted, limit)
     if json:

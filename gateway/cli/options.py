@@ -33,5 +33,6 @@ def time_of(text: str | None, now: float) -> float | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: expected a time (2026-11-20T14:00:00Z), a day, or how long ago (2h, 7d)") from None
+        expected = "expected a time (2026-11-20T14:00:00Z), a day, or how long ago (2h, 7d)"
+        raise typer.BadParameter(f"{text!r}: {expected}") from None
     return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()

@@ -1,6 +1,7 @@
 """`gateway plugins`: for authors of destinations."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def new(
     print(f"Next: gateway plugins test {written[0]}")
 
 
-def test(
+def check(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The plugin's file.")],
     golden: Annotated[
         Path | None,
@@ -67,4 +68,4 @@ def test(
     raise typer.Exit(code)
 
 
-COMMANDS = {"list": list_, "new": new, "test": test}
+COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "new": new, "test": check}

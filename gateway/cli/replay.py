@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import opening, show
+from gateway.cli import opening
 from gateway.cli.options import CONFIG, ConfigOption, JsonOption, YesOption, time_of
 
 
@@ -51,19 +51,13 @@ def replay(
             known = ", ".join(settings.enabled) or "none"
             raise ConfigError(f"no destination {unknown[0]!r} is switched on; there are: {known}")
         plan = plan_replay(db, Forecast(settings), span, names, again=again)
-    if not json:
-        acting.told(plan, "send again")
-    done = None if dry_run else 0
-    if plan.count and not dry_run and acting.agreed("Send them again?", yes=yes, asks=not json):
-        with opening.writing(settings) as outbox:
-            done = acting.act(
-                outbox,
-                plan,
-                lambda db, name, seqs: repair.replay(
-                    db, name, seqs, now, lambda at: hindrance(at, again=again) is None
-                ),
-            )
-        if not json:
-            print(f"Queued: {done}.")
-    if json:
-        show.as_json({"dry_run": dry_run, **acting.as_values(plan, done)})
+    words = acting.Words("send again", "Send them again?", "Queued")
+    acting.carry_out(
+        settings,
+        plan,
+        words,
+        lambda db, name, seqs: repair.replay(db, name, seqs, now, lambda at: hindrance(at, again=again) is None),
+        yes,
+        json,
+        dry_run=dry_run,
+    )

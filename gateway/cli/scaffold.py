@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import registry
 from gateway.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Template → where it goes, below the folder. `acme` stands for the name in both paths and texts.
 FILES = {
@@ -43,6 +46,7 @@ def write(name: str, folder: Path) -> list[Path]:
 
 def _named(text: str, name: str) -> str:
     title = name.replace("_", " ").title()
-    for word, instead in (("TestAcme", f"Test{title.replace(' ', '')}"), ("Acme", title), ("ACME", name.upper()), ("acme", name)):
+    words = {"TestAcme": f"Test{title.replace(' ', '')}", "Acme": title, "ACME": name.upper(), "acme": name}
+    for word, instead in words.items():
         text = text.replace(word, instead)
     return text

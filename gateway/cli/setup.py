@@ -41,7 +41,7 @@ def init(
         show.as_json({"path": str(path.absolute())})
         return
     print(f"Wrote {path}, with fresh keys in it.")
-    print("Next: switch a destination on in it and set the variables that it names; then `gateway check`, `gateway serve`.")
+    print("Next: switch a destination on and set the variables that it names; then `gateway check`, `gateway serve`.")
 
 
 def check(

@@ -32,6 +32,9 @@ STYLES = {
     "dry_run": "dim",
 }
 
+#: Columns that hold a time, which stays on one line.
+TIMES = ("received", "first", "last")
+
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -58,15 +61,16 @@ def line(out: Console, text: str, style: str = "", indent: int = 0) -> None:
     out.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent)))
 
 
-def table(out: Console, heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table; a cell that is a state gets its colour."""
+def table(out: Console, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table, without a line of heads where all are empty; a cell that is a state gets its colour."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(*heads, box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    made = Table(*heads, box=box.SIMPLE_HEAD if any(heads) else None, show_header=any(heads), pad_edge=False)
     for column in made.columns:
         column.overflow = "fold"
+        column.no_wrap = column.header in TIMES
     for row in rows:
         texts = [printable(str(cell)) for cell in row]
         made.add_row(*(Text(text, style=STYLES.get(text, "")) for text in texts))

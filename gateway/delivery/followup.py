@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -43,22 +45,19 @@ class FollowUps:
         """Ask until the lane stops."""
         lane = self._lane
         while not lane.stopping:
-            now = self._clock.now()
-            due = await self._outbox.read(lambda db, now=now: lanes.due_receipts(db, lane.id, now, AT_ONCE))
-            for receipt in due:
-                if lane.stopping:
-                    return
-                if not await self._asked(receipt):
-                    break
-            else:
-                if due:
-                    continue
-            await self._clock.wait(anyio.Event(), LOOK_S)
+            due = await self._outbox.read(
+                partial(lanes.due_receipts, lane=lane.id, now=self._clock.now(), limit=AT_ONCE)
+            )
+            if not due or not await self._ask_all(due):
+                await self._clock.wait(anyio.Event(), LOOK_S)
 
-    async def _asked(self, receipt: Receipt) -> bool:
-        """Ask; `False` when what came of it could not be written down, so that it is asked again."""
+    async def _ask_all(self, receipts: Sequence[Receipt]) -> bool:
+        """Ask for each; `False` when what came of it could not be written down, so that it is asked again."""
         try:
-            await self._ask(receipt)
+            for receipt in receipts:
+                if self._lane.stopping:
+                    break
+                await self._ask(receipt)
         except OutboxFailed:
             raise
         except OutboxError as error:

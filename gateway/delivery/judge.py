@@ -57,13 +57,14 @@ def judge(
     else:
         each = list(verdict)
         outcome = _summary(each)
+    jitter = rng.random()
     for claim, one in zip(claims, each, strict=True):
         if outcome.verdict == "mixed" and (one.kind is Kind.PAUSE or (one.kind is Kind.RETRY and one.after_s == 0)):
             # a row, and no try counted: in the record, a mixed attempt settles what has no row
             outcome.changes.append(_untried(claim, one, now))
             outcome.pause = one if one.kind is Kind.PAUSE else outcome.pause
         else:
-            _judge_one(outcome, claim, one, answered.unseen, instance, frozen_s, now, rng)
+            _judge_one(outcome, claim, one, answered.unseen, instance, frozen_s, now, jitter)
     return outcome
 
 
@@ -93,7 +94,7 @@ def _judge_one(
     instance: Instance,
     frozen_s: float,
     now: float,
-    rng: random.Random,
+    jitter: float,
 ) -> None:
     tries = claim.tries + 1
     first_at = now if claim.first_at is None else claim.first_at
@@ -109,7 +110,7 @@ def _judge_one(
             outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message))
         case Kind.RETRY:
             past = Past(tries, first_at, frozen_s - base, unseen)
-            when = after(verdict, past, instance.retry, now, rng)
+            when = after(verdict, past, instance.retry, now, jitter)
             if isinstance(when, Again):
                 outcome.changes.append(
                     Change(

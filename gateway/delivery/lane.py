@@ -32,7 +32,7 @@ from gateway.delivery.sender import Answered, Sender
 from gateway.delivery.serials import Serials
 from gateway.ingest.gate import Gate
 from gateway.log import get_logger
-from gateway.model.delivery import Attempt, Kind, State
+from gateway.model.delivery import Attempt, Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
 from gateway.outbox.engine import Connection
@@ -344,7 +344,7 @@ class Lane:
 
     async def pause(self, code: str, message: str, after_s: float | None = None) -> None:
         """Stop for want of access, until a probe shows that it is mended."""
-        verdict = judge.Verdict(Kind.PAUSE, code, message, after_s)
+        verdict = Verdict(Kind.PAUSE, code, message, after_s)
         if self._access.stop(verdict, self._clock.now()):
             log.error("lane_paused", instance=self.instance.name, code=code, message=message)
         await self._write_pause()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 from gateway.model.delivery import Verdict
 from gateway.plugin.destination import Retry
-
 
 UNSEEN_WORDS = "an earlier try may have arrived; a repeat so late would count twice"
 
@@ -42,16 +40,17 @@ class GiveUp:
     message: str
 
 
-def after(verdict: Verdict, past: Past, policy: Retry, now: float, rng: random.Random) -> Again | GiveUp:
+def after(verdict: Verdict, past: Past, policy: Retry, now: float, jitter: float) -> Again | GiveUp:
     """When a `retry` verdict is tried again, or why not.
 
     Full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/): evenly between nothing and
     `first_s * factor ** (tries - 1)`, which is capped at `max_s`. What the platform asks for (`after_s`) is the least.
+    `jitter`: the random part, from 0 to 1; the same for all of one request, so that they stay together.
     """
     if verdict.tries is not None and past.tries >= verdict.tries:
         return GiveUp("tries_exhausted", f"still the same answer after {past.tries} tries")
     ceiling = min(policy.max_s, policy.first_s * policy.factor ** min(past.tries - 1, 64))
-    at = now + max(verdict.after_s or 0.0, rng.uniform(0.0, ceiling))
+    at = now + max(verdict.after_s or 0.0, jitter * ceiling)
     if at - past.first_at - past.frozen_s > policy.give_up_s:
         return GiveUp("gave_up", f"no success within {policy.give_up_s / 3600:.4g} h of the first try")
     if past.unseen and policy.unseen_s is not None and at - past.first_at > policy.unseen_s:

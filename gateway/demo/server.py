@@ -19,6 +19,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.demo.configuration import destinations_toml
 from gateway.demo.mock import MockPlatform, MockReply, MockRequest
 from gateway.demo.platforms import google, meta, pinterest, snapchat, tiktok
 
@@ -176,18 +177,15 @@ def _told(reply: MockReply) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve the mocks until interrupted; print how to reach them, then each request's verdict."""
-    # imported here: whoever uses the server in a test needs no configuration
-    from gateway.demo.configuration import destinations_toml
-
     parser = argparse.ArgumentParser(prog="python -m gateway.demo.server", description=main.__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=PORT, help="port to listen on (%(default)s)")
     given = parser.parse_args(arguments)
+    server = MockServer(host=given.host, port=given.port, observe=lambda one: print(line(one), flush=True))
     try:
-        with MockServer(host=given.host, port=given.port, observe=lambda one: print(line(one), flush=True)) as mocks:
+        with contextlib.suppress(KeyboardInterrupt), server as mocks:
             print(f"# Mock platforms on port {mocks.port}. For gateway.toml:\n\n{destinations_toml(mocks)}", flush=True)
-            with contextlib.suppress(KeyboardInterrupt):
-                threading.Event().wait()
+            threading.Event().wait()
     except OSError as error:
         print(f"cannot listen on {given.host}:{given.port}: {error.strerror}", file=sys.stderr)
         return 2

@@ -46,7 +46,7 @@ INTRO = (
     "sent on, as in production; only the platforms were mocks, which refuse what the real ones refuse."
 )
 NEXT = (
-    ("gateway init", "write a gateway.toml with fresh keys, then fill in one platform"),
+    ("gateway init", "write a gateway.toml; fill in one platform"),
     ("gateway check", "say what is wrong with it"),
     ("gateway serve", "take events, and deliver them"),
 )
@@ -67,11 +67,14 @@ def for_people(found: Report, keep: Path | None, console: Console | None = None)
         ("Held back, and why", _held_back(found)),
         ("What else happened", _incidents(found)),
         ("Totals", _totals(found)),
-        ("Next", _next(found, keep)),
+        ("Next", _next()),
     ):
         out.print()
         out.rule(Text(title, style="bold"), align="left", style="dim")
         out.print(part)
+    if keep is not None:  # on one line however long, to be copied
+        command = f"cd {shlex.quote(str(keep))}; gateway explain {found['events'][0]['event_id']}"
+        out.print(Text(command, "bold cyan"), soft_wrap=True)
 
 
 def _console() -> Console:
@@ -181,7 +184,7 @@ def _outage(found: Report) -> str:
     name = found["outage"]
     failed = [one for one in found["platforms"][name]["attempts"] if one["status"] == 503]
     count = sum(one["events"] for one in failed)
-    return f"{name} answered its first request with 503: its {count} events waited and were sent again, same event ids"
+    return f"{name} answered 503 to its first request; the events in it ({count}) were sent again later"
 
 
 def _totals(found: Report) -> RenderableType:
@@ -198,13 +201,8 @@ def _totals(found: Report) -> RenderableType:
     return Group(Text(words), *(problems or [verdict]))
 
 
-def _next(found: Report, keep: Path | None) -> RenderableType:
+def _next() -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    rows = list(NEXT)
-    if keep is not None:
-        rows.insert(
-            0, (f"cd {shlex.quote(str(keep))}; gateway explain {found['events'][0]['event_id']}", "one event's story")
-        )
-    for command, about in rows:
+    for command, about in NEXT:
         grid.add_row(Text(command, "bold cyan"), about)
     return grid

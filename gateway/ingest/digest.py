@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.ingest.draft import Draft, Setup
-from gateway.privacy.hashing import hash_user_data
+from gateway.ingest.misplaced import REMOVED, holds_email
+from gateway.privacy.hashing import CLEAR_KEYS, hash_user_data
 
 
 def digest(draft: Draft, setup: Setup) -> None:
@@ -11,6 +12,10 @@ def digest(draft: Draft, setup: Setup) -> None:
     if draft.routing is not None and draft.routing.anonymous:
         draft.user_data = {}
         return
+    for key in CLEAR_KEYS & draft.user_data.keys():  # kept as they are for platforms that want them so
+        if holds_email(draft.user_data[key]):
+            draft.warn(f"/user_data/{key}", *REMOVED)
+            del draft.user_data[key]
     hashed = hash_user_data(draft.user_data, setup.plan, draft.source.default_country)
     draft.user_data, draft.digests, draft.clear = hashed.rest, hashed.digests, hashed.clear
     draft.warnings.extend(hashed.warnings)

@@ -21,6 +21,7 @@ from gateway.schema import NAMEABLE
 
 #: Answers kept; when the cache is full it is emptied.
 CACHED = 20_000
+_STRINGS = frozenset(STRINGS)
 #: Names in one event's `destinations`, beyond which its answer is not kept.
 FEW = 20
 
@@ -87,12 +88,10 @@ class Gate:
         self._consents: dict[Any, Seen] = {}
         self._routings: dict[Any, Routing] = {}
 
-    def consent_of(
-        self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source
-    ) -> Seen:
+    def consent_of(self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source) -> Seen:
         """What the event's consent object says, under this configuration."""
         gpc = hints is not None and hints.gpc
-        if raw and any(name in raw for name in STRINGS):  # long, and different for each visitor: not kept
+        if raw and not _STRINGS.isdisjoint(raw):  # long, and different for each visitor: not kept
             return self._seen(raw, gpc, source)
         key = (source.region, gpc, tuple(map(_hashable, raw.items())) if raw else ())
         found = self._consents.get(key)
@@ -129,7 +128,9 @@ class Gate:
 
     def _forbidden(self, draft: Draft) -> bool:
         """Whether consent alone keeps the event from every destination, whatever its name and routing."""
-        decisions = (decide(draft.seen.consent, draft.seen.region, one, self.policy) for one in self.requirements.values())
+        decisions = (
+            decide(draft.seen.consent, draft.seen.region, one, self.policy) for one in self.requirements.values()
+        )
         return bool(self.requirements) and all(one.action is Action.SKIP for one in decisions)
 
     def _entry(

@@ -15,6 +15,7 @@ from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.ingest.enrich import enrich
 from gateway.ingest.gate import Gate, gate
+from gateway.ingest.originals import with_original_times
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
@@ -55,6 +56,10 @@ class Door:
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,
         )
+        #: Dedup scope → names of the sources in it.
+        self._scopes: dict[str, set[str]] = {}
+        for one in settings.sources.values():
+            self._scopes.setdefault(one.dedup_scope, set()).add(one.name)
         self._outbox = outbox
         self._clock = clock
 
@@ -86,7 +91,9 @@ class Door:
         """Take a body's events in and store them. Returns the answer to the sender once they are on disk."""
         if self._outbox is None:
             raise RuntimeError("this door has no outbox behind it")
-        taken = await self.take_all(body, source, hints)
+        scope = self._scopes[source.dedup_scope]
+        events = await with_original_times(body.events, scope, self._outbox)
+        taken = await self.take_all(Body(events, body.odd), source, hints)
         records = [one.record for one in taken if one.record is not None]
         appended = await self._outbox.append(records) if records else []
         return answer(taken, appended)

@@ -13,7 +13,7 @@ from gateway.model.event import Event
 from gateway.outbox import Record
 from gateway.outbox.packing import id_sum, key_hash
 from gateway.privacy.minimize import LIMITED_APP, without_click_ids, without_person
-from gateway.privacy.scrub import scrub_value
+from gateway.privacy.scrub import scrub_url, scrub_value
 
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
@@ -53,10 +53,9 @@ def record(draft: Draft, setup: Setup) -> Record:
             payload[key] = _part(draft, key, anonymous=routing.anonymous)
     if "test" in raw:
         payload["test"] = raw["test"]
-    if draft.event_source_url:
-        payload["event_source_url"] = draft.event_source_url
-    if draft.referrer_url:
-        payload["referrer_url"] = draft.referrer_url
+    for key, url in (("event_source_url", draft.event_source_url), ("referrer_url", draft.referrer_url)):
+        if url:
+            payload[key] = scrub_url(url, keep_click_ids=False)[0] if routing.anonymous else url
     if "context" in raw and not routing.anonymous:
         payload["context"], removed = scrub_value(raw["context"])
         for tail in removed:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.insight.forecast import Plan
+from gateway.log import clean
 from gateway.outbox import queries
 
 if TYPE_CHECKING:
     from gateway.insight.forecast import Forecast
     from gateway.outbox.engine import Connection
+    from gateway.outbox.queries import DeadGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class Chosen:
     instance: str | None = None
     code: str | None = None
     event_id: str | None = None
+
+
+def groups(db: Connection) -> list[DeadGroup]:
+    """Dead letters by destination and cause, the most frequent first; nothing personal in the platforms' words."""
+    return [replace(group, message=clean(group.message)) for group in queries.dead_groups(db)]
 
 
 def chosen(db: Connection, which: Chosen) -> dict[str, list[int]]:

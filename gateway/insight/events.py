@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gateway.log import clean
 from gateway.outbox import queries, standing
 
 if TYPE_CHECKING:
@@ -54,10 +55,19 @@ def newest(db: Connection, wanted: Wanted, limit: int) -> list[Listed]:
         for row in page:
             deliveries = where[row.seq]
             if _fits(deliveries, wanted):
-                found.append(Listed(row.seq, row.event_id, row.event_name, row.source, row.received_at, deliveries))
+                found.append(Listed(*_about(row), _cleaned(deliveries)))
                 if len(found) == limit:
                     return found
     return found
+
+
+def _about(row: EventRow) -> tuple[int, str, str, str, float]:
+    return row.seq, row.event_id, row.event_name, row.source, row.received_at
+
+
+def _cleaned(deliveries: Mapping[str, Standing]) -> dict[str, Standing]:
+    """A platform may repeat what it was sent: nothing personal of that is shown."""
+    return {name: replace(at, message=clean(at.message)) for name, at in deliveries.items()}
 
 
 def _fits(deliveries: Mapping[str, Standing], wanted: Wanted) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from gateway.delivery.claims import Claimer
@@ -176,5 +176,4 @@ def _signals(consent: Consent) -> dict[str, str | bool]:
 
 def _cleaned(attempt: AttemptRow) -> AttemptRow:
     """A platform may repeat what it was sent: nothing personal of that is shown."""
-    values = {one.name: getattr(attempt, one.name) for one in fields(attempt)}
-    return type(attempt)(**{**values, "message": clean(attempt.message)})
+    return replace(attempt, message=clean(attempt.message))

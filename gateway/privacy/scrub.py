@@ -8,6 +8,7 @@ only with a `+`, with the separators of one, or under a name that says so.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from gateway.privacy.clickids import PARAMETERS
@@ -127,6 +128,8 @@ def _scrub_fragment(fragment: str, keep_click_ids: bool, parameters: Allow | Non
 def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str | None:
     """The name under which this parameter goes, `None` if it stays."""
     raw_name, equals, value = part.partition("=")
+    if parameters is None and value.isalnum() and value.isascii() and _PLAIN.fullmatch(raw_name) and _ordinary(raw_name):
+        return None  # nearly always
     name = decoded(raw_name)
     lower = name.lower()
     click_id = lower in CLICK_PARAMETERS
@@ -138,6 +141,12 @@ def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str
     ):
         return None
     return name if equals and _PLAIN.fullmatch(name) else "?"
+
+
+@lru_cache(maxsize=4096)
+def _ordinary(name: str) -> bool:
+    """Whether a plain name of a parameter says nothing of a person or a click."""
+    return name.lower() not in CLICK_PARAMETERS and not telling_name(name, parameter=True)
 
 
 def _telling_value(name: str, value: str, part: str, click_id: bool, keep_click_ids: bool) -> bool:
@@ -176,22 +185,35 @@ _GONE = _Gone()
 
 def _clean(value: Any, key: str, depth: int) -> bool:
     """Whether nothing in it needs a closer look: nearly always, and cheap to tell."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return not _may_tell(value)
-    if isinstance(value, dict):
+    if kind is dict:
         if depth >= MAX_DEPTH:
             return False
         for name, item in value.items():
             if name not in SCHEMA_KEYS and (_SUSPECT.search(name) or telling_name(name, key)):
                 return False
-            if isinstance(item, str | dict | list) and not _clean(item, name, depth + 1):
+            kind = type(item)
+            if kind is str:
+                if not item.isalnum() and _may_tell(item):
+                    return False
+                if len(item) == 64:
+                    return False
+            elif (kind is dict or kind is list) and not _clean(item, name, depth + 1):
                 return False
-    elif isinstance(value, list | tuple):
-        return depth < MAX_DEPTH and all(_clean(item, key, depth + 1) for item in value)
+    elif kind is list:
+        if depth >= MAX_DEPTH:
+            return False
+        for item in value:
+            if not _clean(item, key, depth + 1):
+                return False
     return True
 
 
 def _may_tell(text: str) -> bool:
+    if text.isalnum():  # no sign of an address or a number in it
+        return len(text) == 64
     return len(text) >= 6 and (_SUSPECT.search(text) is not None or "://" in text or len(text) == 64)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway import config, registry
-from gateway.config import Source
-from gateway.ingest.draft import BrowserHints
 from gateway.ingest.pipeline import Door, Taken
-from gateway.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.config import Source
+    from gateway.ingest.draft import BrowserHints
+    from gateway.outbox import Outbox
 
 PLATFORMS = ("meta", "tiktok", "google", "pinterest", "snapchat")
 #: Unix seconds: 2026-11-18T11:06:40Z.

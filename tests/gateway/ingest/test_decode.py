@@ -197,6 +197,7 @@ def test_a_plain_body_past_the_limit_is_refused() -> None:
 @given(st.binary(max_size=300), st.sampled_from([JSON, NDJSON]), st.sampled_from(["", "gzip", "zstd"]))
 def test_any_bytes_are_read_or_refused(data: bytes, kind: str, encoding: str) -> None:
     try:
-        assert read(data, kind, encoding).events
-    except RequestRefused as refused:
-        assert refused.status in (400, 413, 415)
+        body = read(data, kind, encoding)
+    except RequestRefused:
+        return
+    assert body.events
