@@ -6,8 +6,6 @@ refused as a whole, and the HTTP status is 200 either way: the `code` in the bod
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from gateway.plugin import (
     Skip,
     Verdict,
     apply,
+    convert,
     hookimpl,
     verdicts,
 )
@@ -35,84 +34,60 @@ URL = "https://business-api.tiktok.com/open_api/v1.3/event/track/"  # the last s
 DAY_S = 86400
 
 ID = {"type": "string", "pattern": "^\\S+$"}
+# fmt: off
 CONFIG = {
     "type": "object",
     "required": ["pixel_code", "access_token"],
     "properties": {
-        "pixel_code": {
-            "type": "string",
-            "pattern": "^[A-Za-z0-9]{8,40}$",
-            "description": "The pixel: takes events with action_source website.",
-        },
-        "access_token": {
-            **ID,
-            "writeOnly": True,
-            "description": "From Events Manager: pixel, Settings, Generate access token. Without `Bearer`.",
-        },
-        "test_event_code": {
-            **ID,
-            "description": "From Events Manager: Test events. Only test events carry it; without it they are not sent.",
-        },
+        "pixel_code": {"type": "string", "pattern": "^[A-Za-z0-9]{8,40}$",
+            "description": "The pixel: takes events with action_source website."},
+        "access_token": {**ID, "writeOnly": True,
+            "description": "From Events Manager: pixel, Settings, Generate access token. Without `Bearer`."},
+        "test_event_code": {**ID,
+            "description": "From Events Manager: Test events. Only test events carry it; they need it."},
         "app_id": {**ID, "description": "TikTok app id: takes events with action_source app."},
-        "offline_event_set_id": {
-            **ID,
-            "description": "Offline event set: takes what happened neither on the website nor in the app.",
-        },
-        "crm_event_set_id": {
-            **ID,
-            "description": "CRM event set: takes the later stages of a TikTok lead, events with tiktok_lead_id.",
-        },
-        "purchase_event_name": {
-            "enum": ["Purchase", "CompletePayment"],
-            "default": "Purchase",
-            "description": "What the pixel calls a Purchase. If the names differ, both may count.",
-        },
-        "page_view_event_name": {
-            "enum": ["PageView", "Pageview"],
-            "default": "PageView",
-            "description": "What the pixel calls a PageView. It is sent only if `events` asks for it.",
-        },
-        "require_page_url": {
-            "type": "boolean",
-            "default": True,
-            "description": "Skip website events without event_source_url. Whether TikTok refuses them is not known.",
-        },
-        "web_app_max_age_days": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 28,
-            "default": 7,
-            "description": "Website and app events older than this are not sent. TikTok publishes no limit.",
-        },
+        "offline_event_set_id": {**ID,
+            "description": "Offline event set: takes what happened neither on the website nor in the app."},
+        "crm_event_set_id": {**ID,
+            "description": "CRM event set: takes the later stages of a TikTok lead, events with tiktok_lead_id."},
+        "purchase_event_name": {"enum": ["Purchase", "CompletePayment"], "default": "Purchase",
+            "description": "What the pixel calls a Purchase. If the names differ, both may count."},
+        "page_view_event_name": {"enum": ["PageView", "Pageview"], "default": "PageView",
+            "description": "What the pixel calls a PageView. It is sent only if `events` asks for it."},
+        "require_page_url": {"type": "boolean", "default": True,
+            "description": "Skip website events without event_source_url. Whether TikTok refuses them is not known."},
+        "web_app_max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": 28, "default": 7,
+            "description": "Website and app events older than this are not sent. TikTok publishes no limit."},
         "partner_name": {"type": "string", "minLength": 1, "description": "Only if TikTok gave you one."},
     },
 }
+# fmt: on
 
 # Where an event goes follows from its action_source. All others are offline, or crm when they carry a TikTok lead id.
 SOURCES = {"website": "web", "app": "app", "physical_store": "offline"}
 SOURCE_IDS = {"web": "pixel_code", "app": "app_id", "offline": "offline_event_set_id", "crm": "crm_event_set_id"}
 
 # https://ads.tiktok.com/help/article/supported-standard-events. Any other name is sent as a custom event.
-# fmt: off
-NAMES = {
-    "AddPaymentInfo": "AddPaymentInfo", "AddToCart": "AddToCart", "AddToWishlist": "AddToWishlist",
-    "CompleteRegistration": "CompleteRegistration", "Contact": "Contact", "CustomizeProduct": "CustomizeProduct",
-    "Download": "Download", "FindLocation": "FindLocation", "InitiateCheckout": "InitiateCheckout", "Lead": "Lead",
-    "Purchase": "Purchase", "Schedule": "Schedule", "Search": "Search", "StartTrial": "StartTrial",
-    "SubmitApplication": "SubmitApplication", "Subscribe": "Subscribe", "ViewContent": "ViewContent",
-    "AppInstall": "InstallApp", "AppOpen": "LaunchAPP",
-    # Off by default. The first is not in TikTok's list and must be spelt as the pixel does; the second TikTok does not
-    # have: only under a name that the operator chose it is sent, as a custom event.
-    "PageView": "PageView", "Refund": "Refund",
+STANDARD = (
+    "AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Download FindLocation "
+    "InitiateCheckout Lead Purchase Schedule Search StartTrial SubmitApplication Subscribe ViewContent"
+)
+# PageView is not in TikTok's list and must be spelt as the pixel does; Refund TikTok does not have: it is only sent
+# under a name that the operator chose, as a custom event.
+OFF_BY_DEFAULT = frozenset({"PageView", "Refund"})
+NAMES = {name: name for name in (*STANDARD.split(), *OFF_BY_DEFAULT)} | {
+    "AppInstall": "InstallApp",
+    "AppOpen": "LaunchAPP",
 }
 APP_NAMES = {
-    "Purchase": "Purchase",
+    "Purchase": "Purchase",  # whatever the pixel calls it
     "Lead": "GenerateLead",
     "InitiateCheckout": "Checkout",
     "CompleteRegistration": "Registration",
 }
 APP_ONLY = frozenset({"AppInstall", "AppOpen"})
 # Names that TikTok counts as another one, outside apps: https://ads.tiktok.com/help/article/reserved-events
+# fmt: off
 RESERVED = {
     "AddBilling": "AddPaymentInfo", "Browse": "PageView", "Checkout": "PlaceAnOrder", "ClickForm": "Lead",
     "ClickInDownloadPage": "ClickButton", "ClickToDownload": "Download", "Consult": "Contact",
@@ -124,99 +99,52 @@ RESERVED = {
 NAME = re.compile(r"[A-Za-z0-9_]{1,50}")  # the length is unverified
 
 LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
-IOS, ANDROID = ("ios", "ipados"), ("android",)
 ATT_STATUSES = ("AUTHORIZED", "DENIED", "NOT_DETERMINED", "RESTRICTED", "NOT_APPLICABLE")
-# Addresses that say nothing about a visitor. `is_private` would also take the ranges set apart for documentation.
-LOCAL_V4 = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 224.0.0.0/3"
-LOCAL_V6 = "::/127 fc00::/7 fe80::/10 ff00::/8"
-LOCAL = {4: tuple(map(ipaddress.ip_network, LOCAL_V4.split())), 6: tuple(map(ipaddress.ip_network, LOCAL_V6.split()))}
-
-
-def text(value: Any) -> str:
-    """A JSON string: TikTok refuses an id that is a number (40002)."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError
-    return str(value)
-
-
-def number(value: Any) -> float:
-    """A JSON number: TikTok refuses a price that is text (40000)."""
-    if isinstance(value, bool):
-        raise TypeError
-    value = float(value) if isinstance(value, str) else value
-    if not math.isfinite(value):
-        raise ValueError
-    return value  # type: ignore[no-any-return]
-
-
-def whole(value: Any) -> int:
-    """A JSON integer."""
-    if number(value) != int(value):
-        raise ValueError
-    return int(value)
-
-
-def flag(value: Any) -> bool:
-    """A JSON boolean, never a guess from something else."""
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def one_of(*allowed: str) -> Callable[[Any], str | None]:
-    """A value of a closed list, in its spelling."""
-    return lambda value: value if value in allowed else None
-
-
-def public_ip(value: Any) -> str | None:
-    """The address as text, IPv4 out of its IPv6 form; `None` for private, loopback and the like."""
-    address = ipaddress.ip_address(text(value).strip())
-    address = getattr(address, "ipv4_mapped", None) or address
-    return None if any(address in network for network in LOCAL[address.version]) else str(address)
+ATT_BY_LETTERS = {status.replace("_", ""): status for status in ATT_STATUSES}
 
 
 def locale(value: Any) -> str | None:
     """BCP 47, the first one of an Accept-Language list: `en-US`."""
-    first = re.split("[,;]", text(value))[0].strip()
+    first = re.split("[,;]", convert.text(value))[0].strip()
     return first.replace("_", "-") if LOCALE.fullmatch(first) else None
 
 
-def att_status(value: Any) -> str | None:
-    """One of `ATT_STATUSES`, however it is spelt: `notDetermined`, `not determined`."""
-    letters = re.sub("[^A-Z]", "", text(value).upper())
-    return next((status for status in ATT_STATUSES if status.replace("_", "") == letters), None)
+def madid_of(system: str) -> Callable[[Event], Any]:
+    """Digests of the advertising id, if the app runs on this system: without `app.os` it is neither's."""
+    return lambda event: event.digests.get("madid") if convert.mobile_system(event) == system else None
 
 
-def madid_of(*systems: str) -> Callable[[Event], Any]:
-    """Digests of the advertising id, if the app runs on one of the systems: without `app.os` it is neither's."""
-    return lambda event: event.digests.get("madid") if str(event.app.get("os")).lower() in systems else None
-
-
-def att(event: Event) -> Any:
-    """App Tracking Transparency: the status, on iOS else a yes or no to tracking."""
+def att_status(event: Event) -> str | None:
+    """App Tracking Transparency, however it is spelt (`notDetermined`); on iOS else a yes or no to tracking."""
     status, allowed = event.app.get("att_status"), event.app.get("advertiser_tracking_enabled")
-    if status is None and allowed is not None and str(event.app.get("os")).lower() in IOS:
-        return "AUTHORIZED" if allowed else "DENIED"
-    return status
+    if status is None and allowed is not None and convert.mobile_system(event) == "ios":
+        status = "AUTHORIZED" if allowed else "DENIED"
+    return ATT_BY_LETTERS.get(re.sub("[^A-Z]", "", status.upper())) if isinstance(status, str) else None
 
 
 def app_locale(event: Event) -> Any:
-    """The visitor's language, else that of the app; it describes the visitor, so that limited mode leaves it out."""
-    return None if event.limited else event.user_data.get("language") or event.app.get("locale")
+    """The visitor's language, else that of the app."""
+    return event.user_data.get("language") or event.app.get("locale")
 
 
+def same(group: str, source: str, keys: str) -> tuple[Field, ...]:
+    """Texts that TikTok calls as we do. It refuses an id that is a number (40002)."""
+    return tuple(Field(f"{group}.{key}", f"{source}.{key}", as_=convert.text) for key in keys.split())
+
+
+HANDOVER = convert.one_of("in_store", "curbside", "home_delivery")
 # https://ads.tiktok.com/help/article/standard-events-parameters
 CONTENT = (
-    Field("content_id", "id", as_=text),
-    Field("content_name", "title", as_=text),
-    Field("content_category", "category", as_=text),
-    Field("brand", "brand", as_=text),
-    Field("price", "item_price", as_=number),
-    Field("quantity", "quantity", as_=number),
+    Field("content_id", "id", as_=convert.text),
+    Field("content_name", "title", as_=convert.text),
+    Field("content_category", "category", as_=convert.text),
+    Field("brand", "brand", as_=convert.text),
+    Field("price", "item_price", as_=convert.number),  # as text it is refused (40000)
+    Field("quantity", "quantity", as_=convert.number),
 )
 COMMON = (
     Field("event_time", "event_time", as_=int, required=True),
-    Field("event_id", "event_id", as_=text, required=True),  # with the name: TikTok's dedup key, 48 h
+    Field("event_id", "event_id", required=True),  # with the name: TikTok's dedup key, 48 h
     # An event without any identifier is taken, and may still enrich what the pixel sent under the same id.
     Field("user.email", "digests.email", many=True),
     Field("user.phone", "digests.phone", many=True),
@@ -227,59 +155,46 @@ COMMON = (
     Field("user.city", "clear.city"),
     Field("user.state", "clear.state"),
     Field("user.country", "clear.country"),
-    Field("user.ip", "user_data.client_ip_address", as_=public_ip),
-    Field("user.user_agent", "user_data.client_user_agent", as_=text),
-    Field("properties.value", "custom_data.value", as_=number),
-    Field("properties.currency", "custom_data.currency", as_=text),
+    Field("user.ip", "user_data.client_ip_address", as_=convert.public_address),
+    Field("user.user_agent", "user_data.client_user_agent"),
+    Field("properties.value", "custom_data.value", as_=convert.number),
+    Field("properties.predicted_ltv", "custom_data.predicted_ltv", as_=convert.number),
+    Field("properties.num_items", "custom_data.num_items", as_=convert.whole),
     Field("properties.contents", "custom_data.contents", each=CONTENT),
-    Field("properties.content_type", "custom_data.content_type", as_=one_of("product", "product_group")),
-    Field("properties.content_ids", "custom_data.content_ids", many=True, as_=text),
-    Field("properties.num_items", "custom_data.num_items", as_=whole),
-    Field("properties.order_id", "custom_data.order_id", as_=text),
-    Field("properties.shop_id", "custom_data.shop_id", as_=text),
-    Field("properties.query", "custom_data.search_string", as_=text),  # the old name and the new one
-    Field("properties.search_string", "custom_data.search_string", as_=text),
-    Field("properties.description", "custom_data.description", as_=text),
-    Field(
-        "properties.delivery_category",
-        "custom_data.delivery_category",
-        as_=one_of("in_store", "curbside", "home_delivery"),
-    ),
-    Field("properties.predicted_ltv", "custom_data.predicted_ltv", as_=number),
+    Field("properties.content_ids", "custom_data.content_ids", many=True, as_=convert.text),
+    Field("properties.content_type", "custom_data.content_type", as_=convert.one_of("product", "product_group")),
+    Field("properties.query", "custom_data.search_string", as_=convert.text),  # the old name; the new one is below
+    Field("properties.delivery_category", "custom_data.delivery_category", as_=HANDOVER),
+    *same("properties", "custom_data", "currency order_id shop_id search_string description"),
 )
 FIELDS = {
     "web": (
         *COMMON,
-        Field("user.ttclid", "user_data.ttclid", as_=text),
-        Field("user.ttp", "user_data.ttp", as_=text),
+        Field("user.ttclid", "user_data.ttclid"),
+        Field("user.ttp", "user_data.ttp"),
         Field("user.locale", "user_data.language", as_=locale),
-        Field("page.url", "event_source_url", as_=text),
-        Field("page.referrer", "referrer_url", as_=text),
+        Field("page.url", "event_source_url"),
+        Field("page.referrer", "referrer_url"),
     ),
     "app": (
         *COMMON,
-        Field("user.idfa", madid_of(*IOS)),
-        Field("user.gaid", madid_of(*ANDROID)),
-        Field("user.idfv", "user_data.idfv", as_=text),
-        Field("user.att_status", att, as_=att_status),
+        Field("user.idfa", madid_of("ios")),
+        Field("user.gaid", madid_of("android")),
+        Field("user.idfv", "user_data.idfv"),
+        Field("user.att_status", att_status),
         Field("user.locale", app_locale, as_=locale),
-        Field("app.app_id", lambda event: event.app.get("id") or event.app.get("package_name"), as_=text),
-        Field("app.app_name", "app.name", as_=text),
-        Field("app.app_version", "app.version", as_=text),
-        Field("ad.callback", "app.attribution.callback", as_=text),
-        Field("ad.campaign_id", "app.attribution.campaign_id", as_=text),
-        Field("ad.ad_id", "app.attribution.ad_id", as_=text),
-        Field("ad.creative_id", "app.attribution.creative_id", as_=text),
-        Field("ad.is_retargeting", "app.attribution.is_retargeting", as_=flag),
-        Field("ad.attributed", "app.attribution.attributed", as_=flag),
-        Field("ad.attribution_type", "app.attribution.attribution_type", as_=text),
-        Field("ad.attribution_provider", "app.attribution.attribution_provider", as_=text),
+        Field("app.app_id", lambda event: event.app.get("id") or event.app.get("package_name"), as_=convert.text),
+        Field("app.app_name", "app.name"),
+        Field("app.app_version", "app.version"),
+        *same("ad", "app.attribution", "callback campaign_id ad_id creative_id attribution_type attribution_provider"),
+        Field("ad.is_retargeting", "app.attribution.is_retargeting", as_=convert.flag),
+        Field("ad.attributed", "app.attribution.attributed", as_=convert.flag),
     ),
     "offline": COMMON,
     "crm": (
         *COMMON,
-        Field("lead.lead_id", "user_data.tiktok_lead_id", as_=text, required=True),
-        Field("lead.lead_event_source", "custom_data.lead_event_source", as_=text),
+        Field("lead.lead_id", "user_data.tiktok_lead_id", as_=convert.text, required=True),
+        Field("lead.lead_event_source", "custom_data.lead_event_source", as_=convert.text),
     ),
 }
 
@@ -433,7 +348,7 @@ TIKTOK = Destination(
     config_schema=CONFIG,
     names=names,
     custom_names=True,
-    off_by_default=frozenset({"PageView", "Refund"}),
+    off_by_default=OFF_BY_DEFAULT,
     limited=frozenset({"US"}),
     digests={
         "email": "email_plain",

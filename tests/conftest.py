@@ -162,7 +162,9 @@ ACME = Destination(
 
 def acme(name: str = "acme", /, *, destination: Destination | None = None, **options: Any) -> Instance:
     """A configured use of the scripted platform; options are the destination's or the instance's."""
-    theirs = {key: options.pop(key) for key in list(options) if key in Destination.__dataclass_fields__ and key not in OWN}
+    theirs = {
+        key: options.pop(key) for key in list(options) if key in Destination.__dataclass_fields__ and key not in OWN
+    }
     made = replace(destination or ACME, **theirs)
     given = {"batch_size": 100, "requires": frozenset(made.purposes), "names": made.names, "retry": made.retry}
     given |= {"follow_up": made.follow_up, "digests": made.digests, "max_concurrency": 1, **options}
@@ -319,6 +321,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.outbox.close()
+
+
+@pytest.fixture
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+    """Makes worlds, for tests that need many; each is closed by who asked for it."""
+    return lambda: World(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture

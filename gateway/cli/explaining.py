@@ -48,16 +48,15 @@ def _delivery(out: Console, name: str, delivery: Delivery, now: float) -> None:
     show.line(out, f"{name}: {delivery.state}", show.STYLES.get(delivery.state, ""), indent=2)
     rows = []
     if why := ": ".join(filter(None, (delivery.code, delivery.message))):
-        rows.append(("why", why))
+        rows.append(("said" if delivery.state in ("delivered", "received") else "why", why))
     if delivery.since is not None:
         rows.append(("since", show.when(delivery.since, now)))
     if delivery.next_at is not None:
         rows.append(("next try", show.when(delivery.next_at, now)))
-    show.pairs(out, [*rows, *_consent(delivery)], indent=4)
-    if delivery.fields:
-        show.pairs(out, [("sees", ", ".join(delivery.fields))], indent=4)
-    for number, attempt in enumerate(delivery.attempts, 1):
-        show.line(out, f"attempt {number}: {_attempt(attempt, now)}", indent=4)
+    gets = (("match keys", delivery.match_keys), ("fields", delivery.fields))
+    listed = [(name, ", ".join(entries)) for name, entries in gets if entries]
+    tried = [(f"attempt {number}", _attempt(one, now)) for number, one in enumerate(delivery.attempts, 1)]
+    show.pairs(out, [*rows, *_consent(delivery), *listed, *tried], indent=4)
 
 
 def _consent(delivery: Delivery) -> list[tuple[str, str]]:

@@ -72,11 +72,13 @@ def events(
         str | None, typer.Option("--since", metavar="TIME", help="Received then or later: 2h, 7d, 2026-11-20.")
     ] = None,
     event_name: Annotated[str | None, typer.Option("--event-name", metavar="NAME", help="Only this event.")] = None,
-    state: Annotated[State | None, typer.Option("--state", help="With a delivery in this state.")] = None,
+    state: Annotated[
+        State | None, typer.Option("--state", metavar="STATE", help="With a delivery in this state.")
+    ] = None,
     destination: Annotated[
         str | None, typer.Option("--destination", metavar="NAME", help="Owed to this one; --state means its delivery.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="NUMBER", min=1, max=100_000, help="At most so many.")] = 20,
     json: JsonOption = False,
 ) -> None:
     """List events, newest first, with the state of each delivery."""

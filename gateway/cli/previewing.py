@@ -67,7 +67,7 @@ def _answer(out: Console, name: str, answer: Mapping[str, Any]) -> None:
         show.line(out, f"{name}: {request['method']} {request['url']}", "green", indent=2)
         for header, value in request["headers"].items():
             show.line(out, f"{header}: {value}", indent=4)
-        show.line(out, show.details(request["json"]), indent=4)
+        show.block(out, show.details(request["json"]), indent=4)
     elif "skipped" in answer:
         why = answer["skipped"]
         words = [why.get(key) for key in ("field", "detail", "rule") if why.get(key)]

@@ -58,7 +58,14 @@ def line(out: Console, text: str, style: str = "", indent: int = 0) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    out.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent)))
+    out.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
+
+
+def block(out: Console, text: str, indent: int = 0) -> None:
+    """Print lines as they are, however long, so that they can be copied."""
+    from textwrap import indent as indented
+
+    out.print(indented(printable(text), " " * indent), soft_wrap=True)
 
 
 def table(out: Console, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -88,7 +95,7 @@ def pairs(out: Console, rows: Iterable[tuple[str, str]], indent: int = 2) -> Non
     made.add_column(overflow="fold")
     for name, text in rows:
         made.add_row(Text(name, style="dim"), Text(printable(text)))
-    out.print(Padding(made, (0, 0, 0, indent)))
+    out.print(Padding(made, (0, 0, 0, indent), expand=False))
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from gateway.outbox.lanes import Due, Stored
 
@@ -15,6 +15,8 @@ class Hand:
         self.scan = cursor
         self._fresh: set[int] = set()
         self._due: set[int] = set()
+        #: Left the hand since `begin_reading`: what was read meanwhile may still show them as due.
+        self._left: set[int] = set()
         #: Settled, although something before them is not.
         self._settled: set[int] = set(settled)
 
@@ -31,6 +33,10 @@ class Hand:
         """Claims that have a row on disk."""
         return len(self._due)
 
+    def begin_reading(self) -> None:
+        """A read of the outbox starts. It sees a moment that is past by the time its rows are taken."""
+        self._left.clear()
+
     def take_log(self, read: Sequence[Stored], rows: Container[int] = ()) -> list[Stored]:
         """Take what was read from the log; returns what is neither settled nor in hand yet.
 
@@ -46,8 +52,9 @@ class Hand:
         return mine
 
     def take_due(self, read: Sequence[Due], limit: int) -> list[Due]:
-        """Take deliveries that are due; returns those not in hand yet, be it from the log."""
-        mine = [one for one in read if one.event.seq not in self._due and one.event.seq not in self._fresh][:limit]
+        """Take deliveries that are due; returns those not in hand yet, be it from the log, nor done with meanwhile."""
+        taken = (self._due, self._fresh, self._left)
+        mine = [one for one in read if not any(one.event.seq in those for those in taken)][:limit]
         self._due.update(one.event.seq for one in mine)
         return mine
 
@@ -57,14 +64,17 @@ class Hand:
             if seq in self._fresh:
                 self._fresh.discard(seq)
                 self._settled.add(seq)
-            self._due.discard(seq)
+            elif seq in self._due:
+                self._due.discard(seq)
+                self._left.add(seq)
         if len(self._settled) > 4_000:
             cursor = self.cursor
             self._settled = {seq for seq in self._settled if seq > cursor}
 
-    def let_go(self, seqs: Iterable[int]) -> None:
+    def let_go(self, seqs: Collection[int]) -> None:
         """Unclaim: what came from the log is read from there again, the rest from its row."""
         back = [seq for seq in seqs if seq in self._fresh]
+        self._left.update(seq for seq in seqs if seq in self._due)
         self._due.difference_update(seqs)
         self._fresh.difference_update(back)
         if back:

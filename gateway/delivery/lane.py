@@ -201,6 +201,7 @@ class Lane:
     async def _refill(self, now: float) -> bool:
         """Read on, from the log and from what is due, so that neither starves. Returns whether there is any."""
         while len(self._serials) < HELD:
+            self._hand.begin_reading()
             lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
 
             def look(

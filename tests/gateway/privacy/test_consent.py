@@ -1,0 +1,254 @@
+"""The consent gate against its documented algebra, case by case, and against the platforms' own requirements."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations, product
+from typing import Any, NamedTuple
+
+import pytest
+
+from gateway import registry
+from gateway.model.delivery import Action, Decision
+from gateway.model.event import Consent
+from gateway.privacy.consent import (
+    OPT_IN_REGIONS,
+    PURPOSES,
+    SHIPPED_REGIONS,
+    STRINGS,
+    Policy,
+    RegionRule,
+    Requirement,
+    decide,
+    may_use_click_ids,
+)
+
+FLAGS = ("granted", "denied", None)
+ADS = ("ad_storage", "ad_user_data", "ad_personalization")
+
+#: Region, what is configured for an unknown one, and whether consent must come first there.
+REGIONS = [
+    ("DE", "deny", True),
+    ("FR-75", "deny", True),
+    ("NO", "deny", True),
+    ("GB", "deny", True),
+    ("GB-SCT", "allow", True),
+    ("CH", "deny", True),
+    ("BR", "deny", True),
+    ("CA-QC", "allow", True),
+    ("ZZ", "allow", True),
+    (None, "deny", True),
+    ("US", "deny", False),
+    ("US-CA", "deny", False),
+    ("US-VA", "deny", False),
+    (None, "allow", False),
+]
+#: Where a platform has a limited mode, and in which of the regions above it then means something.
+LIMITED = [
+    (frozenset[str](), set[str | None]()),
+    (frozenset({"US"}), {"US", "US-CA", "US-VA"}),
+    (frozenset({"US", "US-CA"}), {"US", "US-CA"}),
+]
+
+
+class Case(NamedTuple):
+    flags: dict[str, str | None]
+    gpc: bool | None
+    opt_in: bool
+    required: frozenset[str]
+    wants_limited: bool
+    can_limit: bool
+
+
+def documented(case: Case) -> tuple[str, str]:
+    """Outcome and reason by docs/consent.md, read from top to bottom."""
+    said_no = {name for name, flag in case.flags.items() if flag == "denied"}
+    about_ads = bool(case.required & set(ADS))
+    opted_out = "send_limited" if case.wants_limited and case.can_limit else "skip"
+    if about_ads and "ad_user_data" in said_no:
+        return "skip", "consent_denied"
+    if case.opt_in:
+        if case.required & said_no:
+            return "skip", "consent_denied"
+        if case.gpc:
+            return "skip", "gpc"
+        granted = {name for name, flag in case.flags.items() if flag == "granted"}
+        return ("send", "consent_granted") if case.required <= granted else ("skip", "consent_missing")
+    if case.gpc:
+        return opted_out, "gpc"
+    if case.required & said_no:
+        return opted_out, "opted_out"
+    return "send", "no_opt_out"
+
+
+def subsets(names: tuple[str, ...]) -> list[frozenset[str]]:
+    return [
+        frozenset(one) for one in chain.from_iterable(combinations(names, size) for size in range(1, len(names) + 1))
+    ]
+
+
+@pytest.mark.parametrize(("region", "unknown", "opt_in"), REGIONS, ids=str)
+def test_the_whole_truth_table(region: str | None, unknown: str, opt_in: bool) -> None:
+    required = [*subsets(ADS), frozenset({"analytics_storage"}), frozenset({"analytics_storage", "ad_user_data"})]
+    checked = 0
+    for needs, of_instance, of_region, (limited, means), gpc in product(
+        required, (None, "skip", "limited"), ("skip", "limited"), LIMITED, (None, False, True)
+    ):
+        regions = {code: RegionRule(rule.default, of_region) for code, rule in SHIPPED_REGIONS.items()}
+        policy = Policy(regions, unknown)
+        requirement = Requirement(needs, of_instance, limited)
+        # an unknown region has no rule of its own
+        wants = (of_instance or (of_region if region else "skip")) == "limited"
+        for values in product(FLAGS, repeat=3):
+            flags: dict[str, str | None] = dict(zip(ADS, values, strict=True)) | {"analytics_storage": "granted"}
+            case = Case(flags, gpc, opt_in, needs, wants, region in means)
+            found = decide(Consent(**flags, gpc=gpc, region=region), region, requirement, policy)
+            assert (str(found.action), found.reason) == documented(case), case
+            assert (region or "unknown region") in found.rule
+            checked += 1
+    assert checked == 9 * 3 * 2 * 3 * 3 * 27
+
+
+@pytest.mark.parametrize("name", STRINGS)
+@pytest.mark.parametrize(
+    "text", ["", "null", "CQuCLYAQuCLYAEsABBENAtEg", "DBABLA~CVQqAAAAAACA.QA", "2~89.2572~dv.1031", "1~89"]
+)
+@pytest.mark.parametrize(("region", "unknown"), [("DE", "deny"), ("US", "deny"), ("US-CA", "deny"), (None, "allow")])
+def test_a_string_that_is_there_is_a_denial_everywhere(name: str, text: str, region: str | None, unknown: str) -> None:
+    granted = dict.fromkeys(PURPOSES, "granted")
+    requirement = Requirement(frozenset(ADS), "limited", frozenset({"US"}))
+    found = decide(Consent(**granted, **{name: text}), region, requirement, Policy(unknown=unknown))
+    assert (found.action, found.reason) == (Action.SKIP, "consent_string_unread")
+    assert name in found.rule
+    assert not text or text not in found.rule
+
+
+def test_sections_without_a_string_say_nothing() -> None:
+    assert decide(Consent(gpp_sid=(7,)), "US", Requirement(frozenset(ADS)), Policy()).reason == "no_opt_out"
+
+
+class TestPolicy:
+    def test_consent_comes_first_in_the_eea_the_united_kingdom_and_switzerland(self) -> None:
+        assert len(OPT_IN_REGIONS) == 27 + 3 + 2
+        assert {"DE", "IE", "HR", "IS", "LI", "NO", "GB", "CH"} <= OPT_IN_REGIONS
+        assert not {"US", "TR", "UK", "EU"} & OPT_IN_REGIONS
+
+    def test_a_part_has_its_countrys_rule_unless_it_has_its_own(self) -> None:
+        policy = Policy({"US": RegionRule("allow"), "US-CA": RegionRule("deny", "limited")})
+        assert policy.rule_for("US-CA") == RegionRule("deny", "limited")
+        assert policy.rule_for("US-TX") == RegionRule("allow")
+        assert policy.rule_for("BR") == RegionRule("deny")
+
+    def test_what_is_unknown_is_denied_unless_configured(self) -> None:
+        assert Policy().rule_for(None).default == "deny"
+        assert Policy(unknown="allow").rule_for(None) == RegionRule("allow", "skip")
+
+    def test_every_rule_is_in_the_fingerprint(self) -> None:
+        prints = {
+            Policy().fingerprint,
+            Policy(unknown="allow").fingerprint,
+            Policy({}).fingerprint,
+            Policy({**SHIPPED_REGIONS, "BR": RegionRule("allow")}).fingerprint,
+            Policy({**SHIPPED_REGIONS, "US": RegionRule("allow", "limited")}).fingerprint,
+        }
+        assert len(prints) == 5
+        assert Policy().fingerprint == Policy(dict(reversed(SHIPPED_REGIONS.items()))).fingerprint
+
+
+class TestClickIds:
+    @pytest.mark.parametrize(
+        ("consent", "region", "allowed"),
+        [
+            (Consent(), "US", True),
+            (Consent(), "DE", False),
+            (Consent(), None, False),
+            (Consent(ad_storage="granted"), "DE", True),
+            (Consent(ad_storage="denied"), "US", False),
+            (Consent(ad_user_data="granted", ad_personalization="granted"), "DE", False),
+            (Consent(gpc=True), "US", False),
+            (Consent(gpc=False), "US", True),
+            (Consent(gpc=True, ad_storage="granted"), "US", False),
+            (Consent(tcf="x", ad_storage="granted"), "DE", False),
+            (Consent(gpp="x"), "US", False),
+        ],
+    )
+    def test_need_ad_storage(self, consent: Consent, region: str | None, allowed: bool) -> None:
+        assert may_use_click_ids(consent, region, Policy()) is allowed
+
+
+GRANTED = dict.fromkeys(PURPOSES, "granted")
+MEASUREMENT = {"ad_user_data": "granted", "ad_personalization": "denied"}
+
+#: Region, signals → what Meta, Google and Snapchat get, without and with limited mode.
+VECTORS: list[tuple[str | None, dict[str, Any], dict[str, str], dict[str, str]]] = [
+    ("DE", {}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
+    ("DE", GRANTED, {"meta": "send", "google": "send", "snapchat": "send"}, {}),
+    ("DE", {**GRANTED, "tcf": "a"}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
+    (
+        "DE",
+        {"tcf": "a", "additional_consent": "2~89~dv.2572"},
+        dict.fromkeys(("meta", "google", "snapchat"), "skip"),
+        {},
+    ),
+    ("FR", MEASUREMENT, {"meta": "skip", "google": "send", "snapchat": "skip"}, {}),
+    (
+        "US-CA",
+        {"gpc": True},
+        {"meta": "skip", "google": "skip", "snapchat": "skip"},
+        {"meta": "send_limited", "google": "send_limited", "snapchat": "send_limited"},
+    ),
+    (
+        "US-TX",
+        {"gpp": "DBABLA~CVQqAAAAAACA.QA", "gpp_sid": (7,)},
+        dict.fromkeys(("meta", "google", "snapchat"), "skip"),
+        {},
+    ),
+    ("US-VA", {"gpp": "DBABLA~CVQVAAAAAACA.YA"}, dict.fromkeys(("meta", "google", "snapchat"), "skip"), {}),
+    (
+        "US-VA",
+        {"gpc": True},
+        dict.fromkeys(("meta", "google", "snapchat"), "skip"),
+        {"snapchat": "send_limited", "meta": "skip"},
+    ),
+    (None, {}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
+    ("DE", {"tcf": "CQuCLYAQuCLYAEsABBEN"}, dict.fromkeys(("meta", "google", "snapchat"), "skip"), {}),
+    ("GB", {**GRANTED, "gpc": True}, dict.fromkeys(("meta", "google", "snapchat"), "skip"), {}),
+    (
+        "US-CA",
+        {"ad_personalization": "denied"},
+        {"meta": "skip", "google": "send"},
+        {"meta": "send_limited", "google": "send"},
+    ),
+    (
+        "US-CA",
+        {"ad_user_data": "denied"},
+        dict.fromkeys(("meta", "google"), "skip"),
+        dict.fromkeys(("meta", "google"), "skip"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("region", "signals", "expected", "limited"), VECTORS, ids=str)
+def test_decisions_for_the_bundled_platforms(
+    region: str | None, signals: dict[str, Any], expected: dict[str, str], limited: dict[str, str]
+) -> None:
+    destinations = registry.load().destinations
+
+    def ask(name: str, on_opt_out: str | None) -> Decision:
+        platform = destinations[name]
+        requirement = Requirement(frozenset(platform.purposes), on_opt_out, platform.limited)
+        return decide(Consent(**signals, region=region), region, requirement, Policy())
+
+    assert {name: str(ask(name, None).action) for name in expected} == expected
+    wanted = limited if limited else expected
+    assert {name: str(ask(name, "limited").action) for name in wanted} == wanted
+
+
+def test_analytics_alone_lets_nothing_go_to_an_ad_platform() -> None:
+    consent = Consent(analytics_storage="granted")
+    for platform in registry.load().destinations.values():
+        assert decide(consent, "DE", Requirement(frozenset(platform.purposes)), Policy()).action is Action.SKIP
+
+
+def test_a_denial_of_ads_is_no_matter_to_analytics() -> None:
+    consent = Consent(analytics_storage="granted", ad_user_data="denied")
+    assert decide(consent, "DE", Requirement(frozenset({"analytics_storage"})), Policy()).action is Action.SEND
