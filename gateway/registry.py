@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def _modules(plugins_dir: Path | None) -> Iterator[tuple[str, object]]:
         yield f"bundled {path.name}", _load_file(path)
     entry_points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
     for entry in sorted(entry_points, key=lambda entry: entry.name):
-        origin = f"package {entry.dist.name}" if entry.dist is not None else f"entry point {entry.name}"
+        point = f"entry point {entry.name}"
+        origin = f"package {entry.dist.name} ({point})" if entry.dist is not None else point
         try:
             yield origin, entry.load()
         except Exception as error:
@@ -80,21 +82,26 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load_file(path: Path) -> ModuleType:
-    name = "gateway_plugin_" + re.sub(r"\W", "_", path.stem)
+    # Named after its whole path: one file must not stand in for another of the same name.
+    name = "gateway_plugin_" + re.sub(r"\W", "_", str(path.resolve()))
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginLoadError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as an import does: dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise PluginLoadError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 
 def _registered(origin: str, manager: pluggy.PluginManager, module: object) -> list[Destination]:
     hook = getattr(module, "register_destinations", None)
-    if hook is None or manager.get_hookcallers(module) is None:
+    if hook is None:
+        if manager.get_hookcallers(module):
+            return []  # it only observes
         raise PluginLoadError(f"{origin}: it has no register_destinations() marked with @hookimpl")
     if not hasattr(hook, f"{hookspecs.PROJECT}_impl"):
         raise PluginLoadError(f"{origin}: register_destinations() is not marked with @hookimpl")

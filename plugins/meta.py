@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import Any
 
 from gateway.plugin import (
@@ -27,51 +25,38 @@ from gateway.plugin import (
     Skip,
     Verdict,
     apply,
+    convert,
     hookimpl,
     verdicts,
 )
 
 WORD = {"type": "string", "minLength": 1}
 SECRET = {**WORD, "writeOnly": True}
+# fmt: off
 CONFIG = {
     "type": "object",
     "required": ["pixel_id", "access_token"],
     "properties": {
-        "pixel_id": {
-            **WORD,
-            "pattern": "^[A-Za-z0-9_-]+$",
-            "description": "Dataset id (once called pixel id), the digits in Events Manager.",
-        },
-        "access_token": SECRET
-        | {"description": "System user token, or the token from Events Manager, dataset, Settings."},
-        "api_version": {
-            **WORD,
-            "pattern": "^v[0-9]+\\.[0-9]+$",
-            "default": "v25.0",
-            "description": "Graph API version. Meta retires one after 8 to 12 months and warns in a header before.",
-        },
-        "test_event_code": WORD
-        | {
+        "pixel_id": {**WORD, "pattern": "^[A-Za-z0-9_-]+$",
+            "description": "Dataset id (once called pixel id), the digits in Events Manager."},
+        "access_token": {**SECRET,
+            "description": "System user token, or the token from Events Manager, dataset, Settings."},
+        "api_version": {**WORD, "pattern": "^v[0-9]+\\.[0-9]+$", "default": "v25.0",
+            "description": "Graph API version. Meta retires one after 8 to 12 months and warns in a header before."},
+        "test_event_code": {**WORD,
             "description": "Code from Events Manager, Test Events, for test events. Meta counts them as real all the "
-            "same: set it only for a dataset that is kept for tests."
-        },
-        "app_secret": SECRET
-        | {"description": "Secret of the Meta app, for `appsecret_proof`. Needed only if the app enforces it."},
-        "app_names": {
-            "type": "string",
-            "enum": ["mobile", "standard"],
-            "default": "mobile",
+            "same: set it only for a dataset that is kept for tests."},
+        "app_secret": {**SECRET,
+            "description": "Secret of the Meta app, for `appsecret_proof`. Needed only if the app enforces it."},
+        "app_names": {"type": "string", "enum": ["mobile", "standard"], "default": "mobile",
             "description": "App events under the names of Meta's mobile SDKs (`fb_mobile_purchase`, `_valueToSum`) or "
             "under those of web events (`Purchase`, `value`). Meta shows both; where an SDK sends the same events "
-            "its names are needed, or they count twice.",
-        },
-        "crm_name": WORD
-        | {
-            "default": "CRM",
-            "description": "Name of the CRM, for lead stages without `custom_data.lead_event_source`.",
-        },
+            "its names are needed, or they count twice."},
+        "crm_name": {**WORD, "default": "CRM",
+            "description": "Name of the CRM, for lead stages without `custom_data.lead_event_source`."},
     },
 }
+# fmt: on
 
 # https://developers.facebook.com/docs/meta-pixel/reference: any name that is not here is a custom event. Refund is not
 # here because Meta has neither refunds nor retractions; under a name of its own (`events` in gateway.toml) it can go.
@@ -87,27 +72,20 @@ NAMES = {name: name for name in (*STANDARD, "ViewCategory", "WatchVideo", *CRM_S
 
 # https://developers.facebook.com/docs/app-events/reference. That CompleteRegistration is taken so over this API is not
 # confirmed. …/app-events shows Purchase, MobileAppInstall, currency and value instead: `app_names = "standard"`.
+# fmt: off
 MOBILE_NAMES = {
-    "ViewContent": "fb_mobile_content_view",
-    "Search": "fb_mobile_search",
-    "AddToCart": "fb_mobile_add_to_cart",
-    "AddToWishlist": "fb_mobile_add_to_wishlist",
-    "InitiateCheckout": "fb_mobile_initiated_checkout",
-    "AddPaymentInfo": "fb_mobile_add_payment_info",
-    "Purchase": "fb_mobile_purchase",
+    "ViewContent": "fb_mobile_content_view", "Search": "fb_mobile_search", "AddToCart": "fb_mobile_add_to_cart",
+    "AddToWishlist": "fb_mobile_add_to_wishlist", "InitiateCheckout": "fb_mobile_initiated_checkout",
+    "AddPaymentInfo": "fb_mobile_add_payment_info", "Purchase": "fb_mobile_purchase",
     "CompleteRegistration": "fb_mobile_complete_registration",
 }
 MOBILE_CUSTOM_DATA = {
-    "value": "_valueToSum",
-    "currency": "fb_currency",
-    "contents": "fb_content",
-    "content_ids": "fb_content_id",
-    "content_type": "fb_content_type",
-    "num_items": "fb_num_items",
-    "search_string": "fb_search_string",
-    "order_id": "fb_order_id",
-    "sign_up_method": "fb_registration_method",
+    "value": "_valueToSum", "currency": "fb_currency", "contents": "fb_content", "content_ids": "fb_content_id",
+    "content_type": "fb_content_type", "num_items": "fb_num_items", "search_string": "fb_search_string",
+    "order_id": "fb_order_id", "sign_up_method": "fb_registration_method",
 }
+# fmt: on
+STANDARD_APP_NAMES = {APP_ONLY["AppInstall"]: "MobileAppInstall"}
 
 # …/business-messaging. Other names fail on WhatsApp (100/2804066); Messenger and Instagram are held to the same list.
 MESSAGING_NAMES = {"Lead": "LeadSubmitted"} | {
@@ -121,72 +99,32 @@ LDU_STATES = {"US": 0} | {f"US-{state}": code for code, state in enumerate(LDU_C
 
 # …/parameters/customer-information-parameters: an event with no other identifiers than one of these sets is refused.
 TOO_WEAK = (
-    {"ct", "country", "st", "zp", "ge", "client_user_agent"},
-    {"db", "client_user_agent"},
-    {"fn", "ge"},
-    {"ln", "ge"},
+    frozenset({"ct", "country", "st", "zp", "ge", "client_user_agent"}),
+    frozenset({"db", "client_user_agent"}),
+    frozenset({"fn", "ge"}),
+    frozenset({"ln", "ge"}),
 )
-# The gateway's keys that say nothing to Meta. Any other scalar of custom_data is a custom parameter there.
-NOT_FOR_META = {
-    *("merchant_id", "merchant_feed_label", "merchant_feed_language", "conversion_count", "shop_id", "refund_id"),
-    *("remaining_value", "description", "customer_segmentation"),
+WEAK = frozenset[str]().union(*TOO_WEAK)
+# Match key → Meta's key in user_data, and the rule of its digests.
+MATCH_KEYS = {
+    "email": ("em", "email_plain"),
+    "phone": ("ph", "phone_digits"),
+    "first_name": ("fn", "name_spaced"),
+    "last_name": ("ln", "name_spaced"),
+    "gender": ("ge", "gender_fm"),
+    "date_of_birth": ("db", "date_yyyymmdd"),
+    "city": ("ct", "city_letters"),
+    "state": ("st", "state_code"),
+    "zip": ("zp", "zip_us5"),
+    "country": ("country", "country_lower"),
+    "external_id": ("external_id", "id_trimmed"),  # the pixel must send the same bytes
 }
-
-
-def text(value: Any) -> str:
-    """An id or a word; of a number its digits."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TypeError
-    return str(value)
-
-
-def number(value: Any) -> float:
-    """An amount, also from a decimal string."""
-    amount = float(text(value))
-    if not abs(amount) < 1e300:  # infinity, NaN
-        raise ValueError
-    return int(amount) if amount.is_integer() else amount
-
-
-def integer(value: Any) -> int:
-    """A count."""
-    amount = number(value)
-    if amount != int(amount):
-        raise ValueError
-    return int(amount)
-
-
-def moment(value: Any) -> int:
-    """Whole Unix seconds, also from RFC 3339 with an offset."""
-    if not isinstance(value, str):
-        return int(value)
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError
-    return int(at.timestamp())
-
-
-def form(rule: str) -> Callable[[Any], str | None]:
-    """A text of this form."""
-    compiled = re.compile(rule)
-    return lambda value: found if compiled.fullmatch(found := text(value)) else None
 
 
 def digits(rule: str) -> Callable[[Any], int | None]:
     """An id that Meta takes as a JSON number."""
-    of_form = form(rule)
+    of_form = convert.matching(rule)
     return lambda value: int(found) if (found := of_form(value)) else None
-
-
-def address(value: Any) -> str:
-    """An IPv4 or IPv6 address, as it came."""
-    ip_address(value)
-    return text(value)
-
-
-def original_name(value: Any) -> str:
-    """The name under which the original event went out."""
-    return NAMES.get(text(value), text(value))
 
 
 def content_type(event: Event) -> Any:
@@ -203,152 +141,146 @@ def opt_out(event: Event) -> bool | None:
     return True if event.consent.ad_personalization == "denied" and not event.limited else None
 
 
-URL = form(r"https?://\S+")
-COOKIE = form(r"fb\.\d\.\d{10,13}\..+")  # …/parameters/fbp-and-fbc: case-sensitive, forwarded as it is
-CURRENCY = form(r"[A-Z]{3}")
-HANDOVER = form("in_store|curbside|home_delivery")
-SEGMENT = form("(new|existing)_customer_to_(business|business_line|product_area|medium)|customer_in_loyalty_program")
+def advertiser_tracking(event: Event) -> int:
+    """The system's permission to track, as told or by ATT's status; unknown is no."""
+    asked = str(event.app.get("att_status")).upper() == "AUTHORIZED"
+    return int(bool(event.app.get("advertiser_tracking_enabled", asked)) and not event.limited)
+
+
+def application_tracking(event: Event) -> int:
+    """The choice in the app's own settings: an event that is here was not opted out of."""
+    return int(bool(event.app.get("application_tracking_enabled", True)) and not event.limited)
+
+
+def same(group: str, keys: str, as_: Callable[[Any], Any] = convert.text) -> tuple[Field, ...]:
+    """What Meta calls as we do."""
+    return tuple(Field(f"{group}.{key}", f"{group}.{key}", as_=as_) for key in keys.split())
+
+
+def conversation(required: str, optional: str = "") -> tuple[Field, ...]:
+    """Rows for the ids of a messaging channel: no URL, IP address, user agent, fbc or fbp beside them."""
+    ids = {**dict.fromkeys(required.split(), True), **dict.fromkeys(optional.split(), False)}
+    rows = (Field(f"user_data.{key}", f"messaging.{key}", must, as_=convert.text) for key, must in ids.items())
+    return (*COMMON, Field("messaging_channel", "messaging.channel", required=True), *rows)
+
+
+URL = convert.matching(r"https?://\S+")
+HANDOVER = convert.one_of("in_store", "curbside", "home_delivery")
+SEGMENT = convert.matching(
+    "(new|existing)_customer_to_(business|business_line|product_area|medium)|customer_in_loyalty_program"
+)
 
 CONTENT = (
-    Field("id", "id", required=True, as_=text),
-    Field("quantity", "quantity", as_=integer),
-    Field("item_price", "item_price", as_=number),
-    Field("title", "title", as_=text),
-    Field("description", "description", as_=text),
-    Field("brand", "brand", as_=text),
-    Field("category", "category", as_=text),
+    Field("id", "id", required=True, as_=convert.text),
+    Field("quantity", "quantity", as_=convert.whole),
+    Field("item_price", "item_price", as_=convert.number),
+    *(Field(key, key, as_=convert.text) for key in ("title", "description", "brand", "category")),
     Field("delivery_category", "delivery_category", as_=HANDOVER),
 )
 COMMON = (
     # …/parameters/server-event
-    Field("event_time", "event_time", required=True, as_=moment),
-    Field("event_id", "event_id", required=True, as_=text),  # with event_name the dedup key, for 48 h
+    Field("event_time", "event_time", required=True, as_=int),
+    Field("event_id", "event_id", required=True),  # with event_name the dedup key, for 48 h
     Field("opt_out", opt_out),
     Field("customer_segmentation", "custom_data.customer_segmentation", as_=SEGMENT),  # or inside custom_data: unclear
-    Field("original_event_data.event_name", "original_event.event_name", as_=original_name),
-    Field("original_event_data.event_time", "original_event.event_time", as_=moment),
-    Field("original_event_data.order_id", "original_event.order_id", as_=text),
-    Field("original_event_data.event_id", "original_event.event_id", as_=text),
+    Field("original_event_data.event_name", "original_event.event_name", as_=lambda name: NAMES.get(name, name)),
+    Field("original_event_data.event_time", "original_event.event_time", as_=convert.seconds),
+    Field("original_event_data.order_id", "original_event.order_id", as_=convert.text),
+    Field("original_event_data.event_id", "original_event.event_id", as_=convert.text),
     # …/parameters/customer-information-parameters
-    Field("user_data.em", "digests.email", many=True),
-    Field("user_data.ph", "digests.phone", many=True),
-    Field("user_data.fn", "digests.first_name", many=True),
-    Field("user_data.ln", "digests.last_name", many=True),
-    Field("user_data.ge", "digests.gender", many=True),
-    Field("user_data.db", "digests.date_of_birth", many=True),
-    Field("user_data.ct", "digests.city", many=True),
-    Field("user_data.st", "digests.state", many=True),
-    Field("user_data.zp", "digests.zip", many=True),
-    Field("user_data.country", "digests.country", many=True),
-    Field("user_data.external_id", "digests.external_id", many=True),
-    Field("user_data.subscription_id", "user_data.subscription_id", as_=text),
+    *(Field(f"user_data.{name}", f"digests.{key}", many=True) for key, (name, _) in MATCH_KEYS.items()),
+    *same("user_data", "subscription_id partner_id"),
     Field("user_data.fb_login_id", "user_data.fb_login_id", as_=digits(r"\d{1,19}")),
     Field("user_data.lead_id", "user_data.meta_lead_id", as_=digits(r"\d{15,16}")),  # a wrong one sinks the request
-    Field("user_data.partner_id", "user_data.partner_id", as_=text),
     # …/parameters/custom-data
-    Field("custom_data.currency", "custom_data.currency", as_=CURRENCY),
-    Field("custom_data.value", "custom_data.value", as_=number),
-    Field("custom_data.net_revenue", "custom_data.net_revenue", as_=number),
-    Field("custom_data.order_id", "custom_data.order_id", as_=text),
-    Field("custom_data.content_type", content_type, as_=text),
-    Field("custom_data.content_ids", "custom_data.content_ids", many=True, as_=text),
+    *same("custom_data", "currency order_id"),
+    *same("custom_data", "value net_revenue predicted_ltv", convert.number),
+    *same("custom_data", "num_items", convert.whole),
+    *same("custom_data", "delivery_category", HANDOVER),
+    Field("custom_data.content_type", content_type, as_=convert.text),
+    Field("custom_data.content_ids", "custom_data.content_ids", many=True, as_=convert.text),
     Field("custom_data.contents", "custom_data.contents", each=CONTENT),
-    Field("custom_data.num_items", "custom_data.num_items", as_=integer),
-    Field("custom_data.predicted_ltv", "custom_data.predicted_ltv", as_=number),
-    Field("custom_data.delivery_category", "custom_data.delivery_category", as_=HANDOVER),
 )
 BROWSER = (
     Field("referrer_url", "referrer_url", as_=URL),
-    Field("user_data.client_ip_address", "user_data.client_ip_address", as_=address),
+    Field("user_data.client_ip_address", "user_data.client_ip_address"),
     Field("user_data.client_user_agent", "user_data.client_user_agent"),  # asked for on websites, not insisted on
-    Field("user_data.fbc", "user_data.fbc", as_=COOKIE),
-    Field("user_data.fbp", "user_data.fbp", as_=COOKIE),
+    Field("user_data.fbc", "user_data.fbc"),  # …/parameters/fbp-and-fbc: case-sensitive, forwarded as they are
+    Field("user_data.fbp", "user_data.fbp"),
 )
 ELSEWHERE = (*COMMON, *BROWSER, Field("event_source_url", "event_source_url", as_=URL))
-# …/parameters/app-data
-APP_IDS = (
-    Field("user_data.madid", "user_data.madid", as_=form("(?![0-]+$).+")),  # nothing but zeros: tracking is off
-    Field("user_data.anon_id", "app.install_id", as_=text),
-    Field("app_data.vendor_id", "user_data.idfv", as_=text),
-    Field("app_data.campaign_ids", "app.campaign_ids", as_=text),
-    Field("app_data.install_referrer", "app.install_referrer", as_=text),
-    Field("app_data.installer_package", "app.installer_package", as_=text),
-    Field("app_data.url_schemes", "app.url_schemes", many=True, as_=text),
-)
-# …/business-messaging: no URL, IP address, user agent, fbc or fbp here
-MESSAGING = (*COMMON, Field("messaging_channel", "messaging.channel", required=True))
 #: Rows for each action source or, in business messaging, each channel; ELSEWHERE for all others.
 FLOWS = {
     "website": (*COMMON, *BROWSER, Field("event_source_url", "event_source_url", required=True, as_=URL)),
-    "app": (*ELSEWHERE, *APP_IDS),
-    "whatsapp": (
-        *MESSAGING,
-        Field("user_data.ctwa_clid", "messaging.ctwa_clid", required=True),
-        Field("user_data.whatsapp_business_account_id", "messaging.whatsapp_business_account_id", as_=text),
+    "app": (  # …/parameters/app-data
+        *ELSEWHERE,
+        Field("user_data.madid", "user_data.madid", as_=convert.madid),
+        Field("user_data.anon_id", "app.install_id", as_=convert.text),
+        Field("app_data.advertiser_tracking_enabled", advertiser_tracking),
+        Field("app_data.application_tracking_enabled", application_tracking),
+        Field("app_data.extinfo", convert.extinfo, many=True),
+        Field("app_data.vendor_id", "user_data.idfv"),
+        Field("app_data.campaign_ids", "app.campaign_ids", as_=convert.text),
+        Field("app_data.install_referrer", "app.install_referrer"),
+        Field("app_data.installer_package", "app.installer_package"),
+        Field("app_data.url_schemes", "app.url_schemes", many=True),
     ),
-    "messenger": (
-        *MESSAGING,
-        Field("user_data.page_id", "messaging.page_id", required=True, as_=text),
-        Field("user_data.page_scoped_user_id", "messaging.page_scoped_user_id", required=True, as_=text),
-    ),
-    "instagram": (
-        *MESSAGING,
-        Field("user_data.ig_account_id", "messaging.ig_account_id", required=True, as_=text),
-        Field("user_data.ig_sid", "messaging.ig_sid", required=True, as_=text),
-    ),
+    "whatsapp": conversation("ctwa_clid", "whatsapp_business_account_id"),  # …/business-messaging
+    "messenger": conversation("page_id page_scoped_user_id"),
+    "instagram": conversation("ig_account_id ig_sid"),
 }
-SYSTEMS = {"ios": "i2", "ipados": "i2", "android": "a2"}
-EXTINFO = (
-    *("os", "package_name", "version", "build", "os_version", "device_model", "locale", "timezone_abbreviation"),
-    *("carrier", "screen_width", "screen_height", "screen_density", "cpu_cores", "storage_gb", "free_storage_gb"),
-    "timezone",
-)
-TYPED = frozenset(row.to.removeprefix("custom_data.") for row in COMMON if row.to.startswith("custom_data."))
+# Any scalar of custom_data is a custom parameter at Meta, but for those of the table and those that say nothing there.
+NOT_CUSTOM = {row.to.removeprefix("custom_data.") for row in COMMON if row.to.startswith("custom_data.")} | {
+    *("merchant_id", "merchant_feed_label", "merchant_feed_language", "conversion_count", "shop_id", "refund_id"),
+    *("remaining_value", "description", "customer_segmentation"),
+}
 
 
-def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, Any] | Skip:
+def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Skip:
     """One event → one entry of `data`; Skip for what would make Meta refuse the whole request."""
-    source = action_source(event)
-    name = _name(event, source, config)
+    stage = is_stage(event)
+    source = "system_generated" if stage else event.action_source
+    name = name_of(event, source, config)
     if isinstance(name, Skip):
         return name
-    item: dict[str, Any] | Skip = apply(_rows(event, source), event, event_name=name, action_source=source)
+    table = FLOWS.get(event.messaging["channel"] if source == "business_messaging" else source, ELSEWHERE)
+    item: dict[str, Any] | Skip = apply(table, event, event_name=name, action_source=source)
     if isinstance(item, Skip):
         return item
-    if name in ("Purchase", MOBILE_NAMES["Purchase"]) and (lack := _unpaid(event, item)):
+    custom = item.get("custom_data", {})
+    for key, value in event.custom_data.items():
+        if key not in NOT_CUSTOM and isinstance(value, (str, int, float)) and value != "":
+            custom[key] = value
+    if name in ("Purchase", MOBILE_NAMES["Purchase"]) and (lack := unpaid(event, custom)):
         return lack
-    identity = item.get("user_data", {}).keys()
-    if any(identity <= weak for weak in TOO_WEAK):
-        return Skip("no_identity", "user_data", "Meta refuses an event with so little to match on")
-    if custom := _custom_data(event, source, item.get("custom_data", {}), config):
+    if stage:
+        custom |= {"event_source": "crm", "lead_event_source": custom.get("lead_event_source") or config["crm_name"]}
+    if source == "app" and config["app_names"] == "mobile":
+        custom = {MOBILE_CUSTOM_DATA.get(key, key): value for key, value in custom.items()}
+    if custom:
         item["custom_data"] = custom
-    for part in (_app(event, item) if source == "app" else {}, _limited(event, item)):
-        if isinstance(part, Skip):
-            return part
-        item |= part
-    return item
+    identity = item.get("user_data", {}).keys()
+    if identity <= WEAK and any(identity <= weak for weak in TOO_WEAK):
+        return Skip("no_identity", "user_data", "Meta refuses an event with so little to match on")
+    return limit(item, event.region) if event.limited else item
 
 
-def action_source(event: Event) -> str:
+def is_stage(event: Event) -> bool:
     """Lead stages come from the CRM, whatever the sender said: …/conversion-leads-integration/payload-specification."""
-    return "system_generated" if _is_stage(event) else event.action_source
-
-
-def _is_stage(event: Event) -> bool:
     if event.event_name in CRM_STAGES:
         return True
     says_crm = "meta_lead_id" in event.user_data or "lead_event_source" in event.custom_data
     return event.action_source == "system_generated" and says_crm
 
 
-def _name(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
+def name_of(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
+    """Meta's name in the words of the flow; Skip where Meta has no such event."""
     name = event.platform_name
     if event.event_name == "Refund" and name in ("Refund", *STANDARD):
         return Skip("unsupported", "event_name", "Meta has no refunds; map it to a custom name to build audiences")
     if source == "app":
-        if config.get("app_names") == "standard":
-            return "MobileAppInstall" if name == APP_ONLY["AppInstall"] else name
-        return MOBILE_NAMES.get(name, name)
+        names = STANDARD_APP_NAMES if config["app_names"] == "standard" else MOBILE_NAMES
+        return nameless_system(event) or names.get(name, name)
     if name in APP_ONLY.values():
         return Skip("unsupported", "action_source", "only an app event")
     if source != "business_messaging":
@@ -360,71 +292,30 @@ def _name(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
     return MESSAGING_NAMES.get(name) or Skip("unsupported", "event_name", "Meta takes few names from conversations")
 
 
-def _rows(event: Event, source: str) -> tuple[Field, ...]:
-    if source == "business_messaging":
-        return FLOWS[event.messaging["channel"]]
-    return ELSEWHERE if event.limited and source == "app" else FLOWS.get(source, ELSEWHERE)
+def nameless_system(event: Event) -> Skip | None:
+    """What extinfo cannot do without."""
+    if convert.mobile_system(event) is None:
+        return Skip("invalid_field" if event.app.get("os") else "missing_field", "app.os", "Meta knows iOS and Android")
+    return None if event.app.get("os_version") else Skip("missing_field", "app.os_version", "required in extinfo")
 
 
-def _unpaid(event: Event, item: Mapping[str, Any]) -> Skip | None:
+def unpaid(event: Event, custom: Mapping[str, Any]) -> Skip | None:
     """What a purchase lacks: without it 100/2804009."""
     for key in ("value", "currency"):
-        if key not in item.get("custom_data", {}):
+        if key not in custom:
             return Skip("invalid_field" if key in event.custom_data else "missing_field", f"custom_data.{key}")
     return None
 
 
-def _custom_data(event: Event, source: str, typed: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The typed fields, the site's own scalars, and what the flow adds or calls otherwise."""
-    custom = dict(typed)
-    for key, value in event.custom_data.items():
-        if key not in TYPED and key not in NOT_FOR_META and isinstance(value, str | int | float) and value != "":
-            custom[key] = value
-    if _is_stage(event):
-        custom |= {"event_source": "crm", "lead_event_source": custom.get("lead_event_source") or config["crm_name"]}
-    if source == "app" and config.get("app_names") != "standard":
-        return {MOBILE_CUSTOM_DATA.get(key, key): value for key, value in custom.items()}
-    return custom
-
-
-def _app(event: Event, item: Mapping[str, Any]) -> dict[str, Any] | Skip:
-    """`app_data` with what Meta requires. In limited mode the device stays unnamed."""
-    app = {key: event.app[key] for key in ("os", "os_version") if key in event.app} if event.limited else event.app
-    system = SYSTEMS.get(str(app.get("os", "")).lower())
-    if system is None:
-        return Skip("invalid_field" if app.get("os") else "missing_field", "app.os", "Meta knows iOS and Android")
-    if not app.get("os_version"):
-        return Skip("missing_field", "app.os_version", "required in extinfo")
-    locale = str(app.get("locale", "")).replace("-", "_")
-    known = {"package_name": app.get("id", ""), **app, "os": system, "locale": locale}
-    asked = app.get("att_status")
-    tracking = app.get("advertiser_tracking_enabled", isinstance(asked, str) and asked.upper() == "AUTHORIZED")
-    required = {
-        "advertiser_tracking_enabled": int(bool(tracking)),  # unknown is no
-        # The choice in the app's own settings: an event that is here was not opted out of.
-        "application_tracking_enabled": int(bool(app.get("application_tracking_enabled", not event.limited))),
-        "extinfo": [str(known.get(key, "")) for key in EXTINFO],
-    }
-    return {"app_data": {**required, **item.get("app_data", {})}}
-
-
-def _limited(event: Event, item: Mapping[str, Any]) -> dict[str, Any] | Skip:
-    if not event.limited:
-        return {}
-    state = LDU_STATES.get(event.region or "")
+def limit(item: dict[str, Any], region: str | None) -> dict[str, Any] | Skip:
+    """Limited Data Use, where it has any effect."""
+    state = LDU_STATES.get(region or "")
     if state is None:
         return Skip("unsupported", "consent.region", "Limited Data Use has no code for this region")
     if state == 0 and "client_ip_address" not in item["user_data"]:
         return Skip("missing_field", "user_data.client_ip_address", "Meta finds the state by it")
-    return {
-        "data_processing_options": ["LDU"],
-        "data_processing_options_country": 1,
-        "data_processing_options_state": state,
-    }
-
-
-def _url(config: Mapping[str, Any]) -> str:
-    return f"https://graph.facebook.com/{config['api_version']}/{config['pixel_id']}/events"
+    flags = {"data_processing_options_country": 1, "data_processing_options_state": state}
+    return {**item, "data_processing_options": ["LDU"], **flags}
 
 
 def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
@@ -432,7 +323,9 @@ def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
     envelope: dict[str, Any] = {"data": list(batch)}
     if batch.test and config.get("test_event_code"):
         envelope["test_event_code"] = config["test_event_code"]
-    return Request("POST", _url(config), json=envelope)
+    return Request(
+        "POST", f"https://graph.facebook.com/{config['api_version']}/{config['pixel_id']}/events", json=envelope
+    )
 
 
 # https://developers.facebook.com/docs/marketing-api/error-reference and …/troubleshooting. Subcodes only tell the
@@ -474,24 +367,20 @@ def classify(response: Response, n: int) -> Verdict:
     elif verdict is None or (verdict.kind == "reject" and (response.status == 429 or response.status >= 500)):
         verdict = INTERNAL if 200 <= response.status < 300 else verdicts.by_status(response, n)
     named = f"{code}/{subcode}" if subcode else str(code) if code is not None else verdict.code
-    return (
-        verdicts.refused(named, words, n) if verdict.kind == "reject" else replace(verdict, code=named, message=words)
-    )
+    if verdict.kind == "reject":
+        return verdicts.refused(named, words, n)
+    return replace(verdict, code=named, message=words)
 
 
 def _taken(response: Response, n: int) -> Verdict:
-    count = response.find("events_received")
+    count, messages = response.find("events_received"), response.find("messages")
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         return verdicts.retry("unread_answer", "no events_received under HTTP 2xx", tries=5)
-    messages = response.find("messages")
-    words = [f"fbtrace_id {response.find('fbtrace_id')}"]
-    if count != n:
-        words.append(f"events_received {count} of {n}")
-    if messages:
-        words.append(f"messages {messages}")
-    if warning := response.headers.get("x-ad-api-version-warning"):
-        return verdicts.delivered("api_version_warning", verdicts.shorten("; ".join([warning, *words])))
-    return verdicts.delivered("" if count == n else "events_received", verdicts.shorten("; ".join(words)))
+    warning = response.headers.get("x-ad-api-version-warning")
+    partly = f"events_received {count} of {n}" if count != n else ""
+    said = (warning, f"fbtrace_id {response.find('fbtrace_id')}", partly, f"messages {messages}" if messages else "")
+    code = "api_version_warning" if warning else "events_received" if partly else ""
+    return verdicts.delivered(code, verdicts.shorten("; ".join(filter(None, said))))
 
 
 def _not_meta(response: Response, n: int) -> Verdict:
@@ -517,15 +406,20 @@ def _words(error: Mapping[str, Any]) -> str:
     return verdicts.shorten("; ".join(str(part) for part in said if part))
 
 
+def is_store(event: Event) -> bool:
+    """Whether it goes out as a store event."""
+    return event.action_source == "physical_store" and not is_stage(event)
+
+
 def group_key(event: Event, config: Mapping[str, Any]) -> tuple[bool, bool]:
     """Store events may be 62 days old, all others 7: apart, or one would sink the others. Tests carry a code."""
-    return action_source(event) == "physical_store", event.test
+    return is_store(event), event.test
 
 
 def serial_key(event: Event, config: Mapping[str, Any]) -> str | None:
     """The stages of a lead arrive in their order."""
     lead = event.user_data.get("meta_lead_id")
-    return f"lead:{lead}" if lead and _is_stage(event) else None
+    return f"lead:{lead}" if lead and is_stage(event) else None
 
 
 # …/using-the-api: one event past this age, and Meta refuses the whole request. An hour is for the way.
@@ -535,7 +429,7 @@ MAX_AGE_STORE_S = 62 * 86400 - 3600
 
 def age_limit(event: Event, config: Mapping[str, Any]) -> float:
     """Seconds after which Meta no longer takes this event: …/offline-events for store events."""
-    return MAX_AGE_STORE_S if action_source(event) == "physical_store" else MAX_AGE_S
+    return MAX_AGE_STORE_S if is_store(event) else MAX_AGE_S
 
 
 def accepts_test(config: Mapping[str, Any]) -> bool:
@@ -566,19 +460,7 @@ META = Destination(
     off_by_default=frozenset(OFF_BY_DEFAULT),
     limited=frozenset(LDU_STATES),
     limited_needs_ip=True,
-    digests={
-        "email": "email_plain",
-        "phone": "phone_digits",
-        "first_name": "name_spaced",
-        "last_name": "name_spaced",
-        "gender": "gender_fm",
-        "date_of_birth": "date_yyyymmdd",
-        "city": "city_letters",
-        "state": "state_code",
-        "zip": "zip_us5",
-        "country": "country_lower",
-        "external_id": "id_trimmed",  # the pixel must send the same bytes
-    },
+    digests={key: rule for key, (_, rule) in MATCH_KEYS.items()},
     auth=(Bearer("access_token"), Proof("appsecret_proof", key="app_secret", message="access_token")),
     limits=Limits(batch=1000, max_age_s=MAX_AGE_S),
     # Beyond 48 h Meta no longer knows an event again: an answer that was never seen is not asked for after 47.
@@ -590,7 +472,7 @@ META = Destination(
     serial_key=serial_key,
     age_limit=age_limit,
     accepts_test=accepts_test,
-    probe=probe,  # type: ignore[arg-type]  # None without a test code
+    probe=probe,
 )
 
 

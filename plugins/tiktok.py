@@ -44,7 +44,8 @@ CONFIG = {
         "access_token": {**ID, "writeOnly": True,
             "description": "From Events Manager: pixel, Settings, Generate access token. Without `Bearer`."},
         "test_event_code": {**ID,
-            "description": "From Events Manager: Test events. Only test events carry it; they need it."},
+            "description": "From Events Manager: Test events. Only test events carry it; "
+            "without it they are not sent."},
         "app_id": {**ID, "description": "TikTok app id: takes events with action_source app."},
         "offline_event_set_id": {**ID,
             "description": "Offline event set: takes what happened neither on the website nor in the app."},

@@ -16,7 +16,7 @@ from gateway.config.faults import Faults, KeyPath, check, hint
 from gateway.config.settings import Instance, Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from gateway.plugin.destination import Destination
@@ -113,7 +113,7 @@ class Reader:
             destination=destination,
             config=config,
             secrets=Secrets({key: value for key, value in own.items() if key in secret}),
-            base_url=self._url(mine["base_url"], private, (*at, "base_url")) if "base_url" in mine else None,
+            base_url=self._url(values.base_url, mine["base_url"], private, (*at, "base_url")) if "base_url" in mine else None,
             allow_private=private,
             names=names.names,
             custom_names=names.custom_names,
@@ -137,10 +137,10 @@ class Reader:
         for key, value in table.items():
             form = schema["properties"][key].get("format")
             if isinstance(value, str) and (form == "uri" or key.endswith("_url")):
-                result[key] = self._url(value, allow_private, (*at, key))
+                result[key] = self._url(values.url, value, allow_private, (*at, key))
             elif isinstance(value, str) and (form == "path" or key.endswith("_file")):
                 result[key] = str(self.folder / value)
         return result
 
-    def _url(self, text: str, allow_private: bool, at: KeyPath) -> str:
-        return values.reading(partial(values.url, allow_private=allow_private), text, self.faults, at, text)
+    def _url(self, form: Callable[..., str], text: str, allow_private: bool, at: KeyPath) -> str:
+        return values.reading(partial(form, allow_private=allow_private), text, self.faults, at, text)

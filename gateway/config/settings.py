@@ -250,6 +250,7 @@ _AT_START: Mapping[str, Callable[[Settings], object]] = {
     "server.port": lambda settings: settings.server.port,
     "server.workers": lambda settings: settings.server.workers,
     "outbox.url": lambda settings: settings.outbox.path,
+    "outbox.dedup_window": lambda settings: settings.outbox.dedup_window_s,
 }
 
 

@@ -24,8 +24,6 @@ _NOT_BUILT = "is not built yet"
 
 
 def server(table: Mapping[str, Any], faults: Faults) -> Server:
-    if table["workers"] != 1:
-        faults.add(("server", "workers"), f"more than one worker {_NOT_BUILT}; leave it out or write 1")
     proxies = (
         values.reading(values.network, text, faults, ("server", "trusted_proxies", number), None)
         for number, text in enumerate(table["trusted_proxies"])

@@ -101,8 +101,16 @@ def origin(text: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
 
 
+def base_url(text: str, *, allow_private: bool) -> str:
+    """The start of an API's URLs, without a slash at the end; otherwise as `url`."""
+    parts = _split(text)
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without ? and #")
+    return url(text, allow_private=allow_private).rstrip("/")
+
+
 def url(text: str, *, allow_private: bool) -> str:
-    """The URL of an API, without a slash at the end.
+    """A URL that is called as it is.
 
     Without `allow_private` it must be https and not lead to this machine or a private network, as far as the text
     tells; what a name resolves to is checked when a connection is made.
@@ -112,13 +120,13 @@ def url(text: str, *, allow_private: bool) -> str:
         raise ValueError("expected a URL that begins with https://")
     host = _host(parts)
     _port(parts)
-    if parts.query or parts.fragment:
-        raise ValueError("expected a URL without ? and #")
+    if parts.fragment:
+        raise ValueError("expected a URL without #")
     if not allow_private and parts.scheme == "http":
         raise ValueError("expected https; plain http needs `allow_private = true` beside it")
     if not allow_private and _is_private(host):
         raise ValueError("leads to this machine or a private network; that needs `allow_private = true` beside it")
-    return text.rstrip("/")
+    return text
 
 
 def _split(text: str) -> SplitResult:

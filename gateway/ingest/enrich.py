@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from gateway.ingest.draft import Draft, Setup
-from gateway.ingest.misplaced import REMOVED
+from gateway.ingest.misplaced import REMOVED, without_encoded
 from gateway.model.event import STANDARD_NAMES
 from gateway.privacy.clickids import PARAMETERS, click_ids, valid_fbc, valid_fbp
 from gateway.privacy.minimize import without_browser_ids
@@ -168,6 +168,7 @@ def _url(draft: Draft, setup: Setup, key: str, click_ids_allowed: bool) -> str |
     if url is None:
         return None
     scrubbed, removed = scrub_url(url, keep_click_ids=click_ids_allowed, parameters=setup.url_parameters)
-    if any(name not in _CLICK_IDS for name in removed):
+    plain = without_encoded(scrubbed)
+    if plain is not scrubbed or any(name not in _CLICK_IDS for name in removed):
         draft.warn(f"/{key}", "personal_data_removed", "personal data in the address was removed")
-    return scrubbed
+    return plain

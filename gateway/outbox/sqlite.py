@@ -54,14 +54,12 @@ class Outbox:
 
     def close(self) -> None:
         """Finish what is to be written, give the lease back, close the file."""
+        with contextlib.suppress(Empty):
+            while True:  # before the writer: the last to close copies the write-ahead log into the database
+                self._readers.get_nowait().close()
         if self._writer is not None:
             self._writer.close()
         self.release_lease()
-        while True:
-            try:
-                self._readers.get_nowait().close()
-            except Empty:
-                return
 
     @property
     def failure(self) -> OutboxFailed | None:

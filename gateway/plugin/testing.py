@@ -13,6 +13,7 @@ import importlib.util
 import json
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,17 +39,19 @@ GOLDEN_TIME = 1795183389
 
 #: Answers that no classification may trip over.
 ODD_BODIES = (b"", b"null", b"[]", b"{}", b"1", b'"x"', b"<html>502</html>", b"\xff\xfe", b'{"error":1}', b'{"error":[]}')
-ODD_CODES = (None, 0, 1, -1, "1", "", [], {}, 10**30, True)
+ODD_CODES: tuple[Any, ...] = (None, 0, 1, -1, "1", "", [], {}, 10**30, True)
 STATUSES = (0, 200, 201, 204, 207, 301, 302, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504, 599)
 
 
 def load(path: str | Path) -> ModuleType:
     """A plugin file as a module, loaded the way the gateway loads files of `plugins_dir`."""
     path = Path(path)
-    spec = importlib.util.spec_from_file_location(f"gateway_plugin_{path.stem}", path)
+    name = "gateway_plugin_" + re.sub(r"\W", "_", str(path.resolve()))
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as an import does: dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
 

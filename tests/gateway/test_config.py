@@ -286,11 +286,11 @@ def test_the_server_takes_addresses_and_sizes(load):
 
 def test_what_is_not_built_says_so(faults):
     found = faults(
-        '[server]\nworkers = 4\n[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
+        '[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
         f'[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n'
         + acme(after="[destinations.acme.consent]\ntcf_vendor = 755\natp_id = 89\ntcf_purposes_only = true")
     )
-    assert len(found) == 7
+    assert len(found) == 6
     assert all("not built yet" in message for message in found.values())
 
 

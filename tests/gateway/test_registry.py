@@ -93,7 +93,36 @@ def test_an_installed_package_is_found_by_its_entry_point(site: Path) -> None:
     install(site, "gateway-plugin-acme", "acme_conversions", plugin())
     found = registry.load()
     assert set(found.destinations) == BUNDLED | {"acme"}
-    assert found.origins["acme"] == "package gateway-plugin-acme"
+    assert found.origins["acme"] == "package gateway-plugin-acme (entry point acme_conversions)"
+
+
+def test_one_package_may_have_several_entry_points(site: Path) -> None:
+    put(site, plugin("other"), "other_conversions.py")
+    points = "acme = acme_conversions\nother = other_conversions"
+    install(site, "gateway-plugin-acme", "acme_conversions", plugin(), points=points)
+    assert {"acme", "other"} < set(registry.load().destinations)
+
+
+def test_a_plugin_may_only_observe(tmp_path: Path) -> None:
+    text = (
+        "from gateway.plugin import hookimpl\n\n@hookimpl\ndef delivery_attempted(attempt):\n    SEEN.append(attempt)\n"
+    )
+    put(tmp_path, f"{text}\nSEEN = []\n", "watch.py")
+    found = registry.load(tmp_path)
+    found.manager.hook.delivery_attempted(attempt="an attempt")
+    assert [module.SEEN for module in found.manager.get_plugins() if hasattr(module, "SEEN")] == [["an attempt"]]
+
+
+def test_a_file_may_define_dataclasses(tmp_path: Path) -> None:
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "@dataclass",
+        "class Row:",
+        "    name: str",
+    ]
+    put(tmp_path, "\n".join([*lines, plugin()]))
+    assert "acme" in registry.load(tmp_path).destinations
 
 
 def test_one_module_may_bring_several_destinations(tmp_path: Path) -> None:
@@ -163,7 +192,7 @@ def test_a_bundled_name_cannot_be_taken(tmp_path: Path) -> None:
 
 def test_a_faulty_package_is_named(site: Path) -> None:
     install(site, "gateway-plugin-acme", "acme_conversions", "import no_such_module\n")
-    with pytest.raises(PluginLoadError, match="package gateway-plugin-acme: cannot be imported"):
+    with pytest.raises(PluginLoadError, match=r"package gateway-plugin-acme \(.+\): cannot be imported"):
         registry.load()
 
 

@@ -136,7 +136,7 @@ def test_it_can_be_published_as_it_says(folder: Path, tmp_path: Path, monkeypatc
     lines = [f"{key} = {module}" for key, module in points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[gateway.plugins]", *lines, ""]))
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert registry.load().origins["acme"] == f"package {name}"
+    assert registry.load().origins["acme"] == f"package {name} (entry point acme)"
 
 
 @pytest.fixture(scope="module")

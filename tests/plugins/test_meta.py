@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model.delivery import Kind, Skip
-from gateway.model.event import Consent, Event
+from gateway.model.event import Event
 from gateway.plugin import Batch, Proof, Response
-from gateway.plugin.testing import destination_contract, load, public_config
+from gateway.plugin.testing import destination_contract, load, public_config, views
 from gateway.schema import load_schema
 
 HERE = Path(__file__).parent
@@ -124,7 +124,9 @@ def test_the_probe_is_a_test_event_and_exists_only_with_a_code() -> None:
 
 def test_a_limited_event_says_nothing_of_the_device_or_the_conversation() -> None:
     app = {"os": "android", "os_version": "15", "device_model": "Example 1", "install_id": "i-1", "campaign_ids": "c-1"}
-    event = lead(action_source="app", app=app, limited=True, region="US-CA", consent=Consent(gpc=True))
+    raw = {"event_name": "Lead", "action_source": "app", "app": app | {"advertiser_tracking_enabled": True}}
+    raw |= {"user_data": {"email": DIGEST, "idfv": "v-1"}, "consent": {"gpc": True, "region": "US-CA"}}
+    (event,) = views(META, {"events": [raw], "limited": True})
     item = META.map_event(event, CONFIG)
     assert item["app_data"]["extinfo"] == ["a2", "", "", "", "15", *[""] * 11]
     assert item["app_data"].keys() == {"advertiser_tracking_enabled", "application_tracking_enabled", "extinfo"}

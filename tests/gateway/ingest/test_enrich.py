@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -132,6 +133,22 @@ class TestUrls:
         assert stored["referrer_url"] == "https://shop.example/"
         paths = [("/event_source_url", "personal_data_removed"), ("/referrer_url", "personal_data_removed")]
         assert at.warnings(given) == paths
+
+    @pytest.mark.parametrize("text", ["jane.doe@example.com", "id=7;jane.doe@example.com", "JANE.DOE@EXAMPLE.COM "])
+    @pytest.mark.parametrize("place", ["?u={}", "?a=1&u={}&b=2", "/a/{}/b", "#u={}", "?u={}%3D", "?u={}%3d%3D"])
+    def test_an_address_in_base64_goes(self, at: Any, text: str, place: str) -> None:
+        encoded = b64encode(text.encode()).decode()
+        given = event(event_source_url="https://shop.example/x" + place.format(encoded.rstrip("=")))
+        stored = at.stored(given)
+        assert encoded[:10] not in stored["event_source_url"]
+        assert "[removed]" in stored["event_source_url"]
+        assert at.warnings(given) == [("/event_source_url", "personal_data_removed")]
+
+    @pytest.mark.parametrize("word", ["thankyouforyourorder", "EAIaIQobChMIexampleG", "YWJjZGVmZ2hpamtsbW5v", "a" * 13])
+    def test_other_words_that_look_like_base64_stay(self, at: Any, word: str) -> None:
+        url = f"https://shop.example/{word}?q={word}"
+        assert at.stored(event(event_source_url=url))["event_source_url"] == url
+        assert at.warnings(event(event_source_url=url)) == []
 
     def test_an_allow_list_leaves_only_what_it_names(self, make: Any) -> None:
         door = make(more='[privacy]\nurl_parameters = ["utm_source"]\n')

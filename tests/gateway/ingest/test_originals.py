@@ -25,7 +25,9 @@ async def stored(path: Path, *, name: str = "Purchase", source: str = "web", eve
     outbox.start()
     payload = b'{"event_name":"%s","event_id":"%s","event_time":1795000000}' % (name.encode(), event_id.encode())
     key = key_hash(source, name, event_id)
-    await outbox.append([Record(key, id_sum(event_id), 1795000001.0, source, name, event_id, '{"to":{}}', (), payload, None)])
+    await outbox.append(
+        [Record(key, id_sum(event_id), 1795000001.0, source, name, event_id, '{"to":{}}', (), payload, None)]
+    )
     return outbox
 
 
