@@ -11,12 +11,11 @@ Docs: https://developers.google.com/data-manager/api/reference/rest/v1/events/in
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.plugin import (
     Batch,
@@ -32,6 +31,7 @@ from gateway.plugin import (
     Skip,
     Verdict,
     apply,
+    convert,
     hookimpl,
     verdicts,
 )
@@ -43,72 +43,51 @@ ACCOUNT = {"type": ["string", "integer"], "pattern": r"^\d{3}-?\d{3}-?\d{4}$", "
 NUMBER = {"type": ["string", "integer"], "pattern": r"^\d{1,20}$", "minimum": 1}
 TEXT = {"type": "string", "minLength": 1}
 SECRET = {"type": "string", "minLength": 1, "writeOnly": True}
+# fmt: off
 ACTION = {
     "type": "object",
     "required": ["id"],
     "additionalProperties": False,
     "properties": {
         "id": {**NUMBER, "description": "`ctId` in the address of the action's page, not `AW-…/label`."},
-        "mode": {
-            "enum": ["offline", "multi_source"],
+        "mode": {"enum": ["offline", "multi_source"],
             "description": "`offline` (default): an import action (`UPLOAD_CLICKS`), to which no tag reports. "
-            "`multi_source`: a website action (`WEBPAGE`) whose tag sends the same `transaction_id`.",
-        },
-        "default_currency": {
-            **TEXT,
-            "pattern": "^[A-Z]{3}$",
-            "description": "For a value that comes without currency.",
-        },
-        "event_source": {
-            "enum": ["WEB", "APP", "IN_STORE", "PHONE", "MESSAGE", "OTHER"],
-            "description": "Instead of what `action_source` says, should Google want another for this action.",
-        },
+            "`multi_source`: a website action (`WEBPAGE`) whose tag sends the same `transaction_id`."},
+        "default_currency": {**TEXT, "pattern": "^[A-Z]{3}$",
+            "description": "For a value that comes without currency."},
+        "event_source": {"enum": ["WEB", "APP", "IN_STORE", "PHONE", "MESSAGE", "OTHER"],
+            "description": "Instead of what `action_source` says, should Google want another for this action."},
     },
 }
 CONFIG: dict[str, Any] = {
     "type": "object",
     "required": ["customer_id", "conversion_actions"],
-    "anyOf": [
-        {"required": ["client_id", "client_secret", "refresh_token"]},
-        {"required": ["service_account_file"]},
-    ],
+    "anyOf": [{"required": ["client_id", "client_secret", "refresh_token"]}, {"required": ["service_account_file"]}],
     "properties": {
         "customer_id": {**ACCOUNT, "description": "Google Ads account that owns the conversion actions, ten digits."},
         "conversion_actions": {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {"anyOf": [NUMBER, ACTION]},
+            "type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [NUMBER, ACTION]},
             "description": "Event name → id of its conversion action, or a table: `id`, `mode`, `default_currency`, "
-            "`event_source`. Refund uses the action of Purchase and need not be listed.",
-        },
+            "`event_source`. Refund uses the action of Purchase and need not be listed."},
         "login_customer_id": {**ACCOUNT, "description": "Manager account that the credentials belong to, if any."},
         "client_id": {**TEXT, "description": "OAuth client, with `client_secret` and `refresh_token`."},
         "client_secret": {**SECRET, "description": "Secret of the OAuth client."},
-        "refresh_token": {
-            **SECRET,
-            "description": "Granted for https://www.googleapis.com/auth/datamanager.",
-        },
+        "refresh_token": {**SECRET, "description": "Granted for https://www.googleapis.com/auth/datamanager."},
         "service_account_file": {**TEXT, "description": "Key file of a service account, instead of a refresh token."},
         "token_url": {**TEXT, "description": "Replaces Google's token endpoint."},
         "quota_project": {**TEXT, "description": "`x-goog-user-project`; only for user credentials made by gcloud."},
-        "send_ip": {
-            "type": "boolean",
-            "default": False,
+        "send_ip": {"type": "boolean", "default": False,
             "description": "Send the IP address where the visitor's region is known and not in the EEA, the United "
-            "Kingdom or Switzerland, where Google does not match by it.",
-        },
-        "transaction_id_prefix": {
-            "type": "string",
-            "default": "",
-            "maxLength": 64,
+            "Kingdom or Switzerland, where Google does not match by it."},
+        "transaction_id_prefix": {"type": "string", "default": "", "maxLength": 64,
             "description": "Goes before each `transactionId`, when several shops share a conversion action. With "
-            "`multi_source` the tag must send the same.",
-        },
+            "`multi_source` the tag must send the same."},
         "merchant_id": {**NUMBER, "description": "Merchant Center id for carts of events that do not say one."},
         "merchant_feed_label": {**TEXT, "description": "As `merchant_id`: the feed label."},
         "merchant_feed_language": {**TEXT, "description": "As `merchant_id`: the feed's language, ISO 639-1."},
     },
 }
+# fmt: on
 
 
 def names(config: Mapping[str, Any]) -> dict[str, str]:
@@ -117,27 +96,20 @@ def names(config: Mapping[str, Any]) -> dict[str, str]:
     return {**listed, "Refund": "Refund"} if "Purchase" in listed else listed
 
 
-# …/events/ingest#EventSource
-SOURCES = {
-    "website": "WEB",
-    "app": "APP",
-    "physical_store": "IN_STORE",
-    "phone_call": "PHONE",
-    "chat": "MESSAGE",
-    "email": "MESSAGE",
-    "business_messaging": "MESSAGE",
-    "system_generated": "OTHER",
-    "other": "OTHER",
-}
+# …/events/ingest#EventSource; system_generated and other are OTHER
+SOURCES = {"website": "WEB", "app": "APP", "physical_store": "IN_STORE", "phone_call": "PHONE"} | dict.fromkeys(
+    ("chat", "email", "business_messaging"), "MESSAGE"
+)
 CONSENT_WORDS = {"granted": "CONSENT_GRANTED", "denied": "CONSENT_DENIED"}
 CUSTOMER_TYPES = {"new": "NEW", "returning": "RETURNING", "reengaged": "REENGAGED"}
+VALUE_BUCKET = "custom_data.user_properties.customer_value_bucket"
 VALUE_BUCKETS = {"low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 MAX_IDENTIFIERS = 10
 
 #: Google matches no IP address from there (adIdentifiers, DeviceInfo). With the parts of EU states that have a code.
-NO_IP = (
+NO_IP = frozenset(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB CH "
-    "AX GF GG GI GP IM JE MF MQ RE YT"
+    "AX GF GG GI GP IM JE MF MQ RE YT".split()
 )
 
 # Google publishes no acceptance window for events:ingest. These are the Google Ads windows: the longest click-through
@@ -147,54 +119,17 @@ USER_DATA_WINDOW_S = 63 * DAY_S
 RESTATEMENT_WINDOW_S = 54 * DAY_S
 
 
-def seconds(value: Any) -> float:
-    """A canonical time (Unix seconds, or RFC 3339 with offset) as Unix seconds. `ValueError` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("not a time")
-    if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError("a time without offset")
-        return moment.timestamp()
-    return value
-
-
 def rfc3339(value: Any) -> str:
     """The form of a protobuf timestamp in JSON, in UTC, with milliseconds if there are any."""
-    moment = datetime.fromtimestamp(seconds(value), UTC)
+    moment = datetime.fromtimestamp(convert.moment(value), UTC)
     spec = "milliseconds" if moment.microsecond >= 1000 else "seconds"
     return moment.isoformat(timespec=spec).replace("+00:00", "Z")
 
 
-def number(value: Any) -> float:
-    """Money and counts: finite; a decimal string is taken as the number it says."""
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    found = value if isinstance(value, int | float) else float(value)
-    if not math.isfinite(found):
-        raise ValueError("not a number")
-    return found
-
-
-def whole(value: Any) -> str:
-    """An int64, which is a string in protobuf's JSON."""
-    found = number(value)
-    if found != int(found):
-        raise ValueError("not a whole number")
-    return str(int(found))
-
-
-def text(value: Any) -> str | None:
-    """An id as a string; the first of several; `None` when there is none."""
+def word(value: Any) -> str | None:
+    """An id or a word out of any JSON as text, the first of several; `None` when there is none."""
     first = value[0] if isinstance(value, list | tuple) and value else value
-    is_id = isinstance(first, str | int) and not isinstance(first, bool)
-    return (str(first) or None) if is_id else None
-
-
-def digits(value: Any) -> str | None:
-    """A Merchant Center id; anything but digits would refuse the event."""
-    found = text(value)
-    return found if found and found.isascii() and found.isdigit() else None
+    return (str(first) or None) if isinstance(first, str | int) and not isinstance(first, bool) else None
 
 
 def customer_type(event: Event) -> str | None:
@@ -203,14 +138,6 @@ def customer_type(event: Event) -> str | None:
     if isinstance(told, str):
         return CUSTOMER_TYPES.get(told)
     return ("NEW" if new else "RETURNING") if isinstance(new, bool) else None
-
-
-def consent(event: Event) -> dict[str, str]:
-    """Flags that nobody gave are left out. A limited event: for measurement, not for personalisation."""
-    if event.limited:
-        return {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_DENIED"}
-    flags = {"adUserData": event.consent.ad_user_data, "adPersonalization": event.consent.ad_personalization}
-    return {flag: CONSENT_WORDS[given] for flag, given in flags.items() if given in CONSENT_WORDS}
 
 
 def user_data(event: Event) -> dict[str, Any] | None:
@@ -229,73 +156,71 @@ def user_data(event: Event) -> dict[str, Any] | None:
     return {"userIdentifiers": identifiers} if identifiers else None
 
 
-def ad_identifiers(event: Event) -> dict[str, str]:
+def click_ids(event: Event) -> dict[str, str]:
     """Click ids that may go together: gclid with gbraid, never with wbraid; of the braids alone the one that fits.
 
     `dclid`, `impression_id` and `match_id` belong to Floodlight accounts and are not sent to Google Ads.
     """
-    ids = {key: text(event.user_data.get(key)) for key in ("gclid", "gbraid", "wbraid")}
-    if ids["gclid"]:
-        ids["wbraid"] = None
-    elif ids["gbraid"] and ids["wbraid"]:
-        ids["wbraid" if event.action_source == "app" else "gbraid"] = None
-    madid = text(event.user_data.get("madid"))
-    ids["mobileDeviceId"] = madid if madid and madid.strip("0-") else None
-    ids["sessionAttributes"] = text(event.user_data.get("session_attributes"))
-    return {key: found for key, found in ids.items() if found}
+    ids = {key: found for key in ("gclid", "gbraid", "wbraid") if (found := event.user_data.get(key))}
+    if "gclid" in ids:
+        ids.pop("wbraid", None)
+    elif len(ids) == 2:
+        del ids["wbraid" if event.action_source == "app" else "gbraid"]
+    return ids
 
 
 def custom_variables(event: Event) -> list[dict[str, str]] | None:
     """By name. Google ignores, with a warning, what the account does not know."""
     given = event.custom_data.get("custom_variables")
-    found = [
+    return [
         {"variable": name, "value": str(value).lower() if isinstance(value, bool) else str(value)}
-        for name, value in (given.items() if isinstance(given, Mapping) else ())
+        for name, value in (given.items() if isinstance(given, dict) else ())
         if name and isinstance(value, str | int | float) and value != ""
-    ]
-    return found or None
+    ] or None
 
 
 # …/events/ingest#Event
 WHO = (
     Field("userData", user_data),
-    Field("adIdentifiers", ad_identifiers),
-    Field("consent", consent),
-    Field("eventDeviceInfo.userAgent", "user_data.client_user_agent", as_=text),
+    Field("adIdentifiers", click_ids),
+    Field("adIdentifiers.mobileDeviceId", "user_data.madid", as_=convert.madid),
+    Field("adIdentifiers.sessionAttributes", "user_data.session_attributes"),
+    # Flags that nobody gave are left out. Limited mode: for measurement, not for personalisation.
+    Field("consent.adUserData", "consent.ad_user_data", as_=CONSENT_WORDS.get),
+    Field("consent.adPersonalization", "consent.ad_personalization", as_=CONSENT_WORDS.get),
+    Field("eventDeviceInfo.userAgent", "user_data.client_user_agent"),
 )
 ITEM = (
-    Field("merchantProductId", "id", as_=text),
-    Field("quantity", "quantity", as_=whole),
-    Field("unitPrice", "item_price", as_=number),
-)
-CART = (
-    Field("cartData.merchantId", "custom_data.merchant_id", as_=digits),
-    Field("cartData.merchantFeedLabel", "custom_data.merchant_feed_label", as_=text),
-    Field("cartData.merchantFeedLanguageCode", "custom_data.merchant_feed_language", as_=text),
-    Field("cartData.transactionDiscount", "custom_data.discount", as_=number),
-    Field("cartData.couponCodes", "custom_data.coupon", many=True, as_=text),
-    Field("cartData.items", "custom_data.contents", each=ITEM),
+    Field("merchantProductId", "id", as_=convert.text),
+    Field(
+        "quantity", "quantity", as_=lambda count: str(convert.whole(count))
+    ),  # in protobuf's JSON an int64 is a string
+    Field("unitPrice", "item_price", as_=convert.number),
 )
 FIELDS = (
     Field("eventTimestamp", "event_time", required=True, as_=rfc3339),
-    Field("conversionValue", "custom_data.value", as_=number),
-    Field("currency", "custom_data.currency", as_=text),
-    Field("conversionCount", "custom_data.conversion_count", as_=number),
+    Field("conversionValue", "custom_data.value", as_=convert.number),
+    Field("currency", "custom_data.currency", as_=convert.text),
+    Field("conversionCount", "custom_data.conversion_count", as_=convert.number),
     *WHO,
     Field("userProperties.customerType", customer_type),
-    Field(
-        "userProperties.customerValueBucket", "custom_data.user_properties.customer_value_bucket", as_=VALUE_BUCKETS.get
-    ),
-    Field("eventLocation.storeId", "custom_data.store_id", as_=text),
+    Field("userProperties.customerValueBucket", VALUE_BUCKET, as_=VALUE_BUCKETS.get),
+    Field("eventLocation.storeId", "custom_data.store_id", as_=convert.text),
+    Field("customVariables", custom_variables, many=True),
+    Field("cartData.merchantId", "custom_data.merchant_id", as_=convert.matching("[0-9]+")),  # else it is refused
+    Field("cartData.merchantFeedLabel", "custom_data.merchant_feed_label", as_=convert.text),
+    Field("cartData.merchantFeedLanguageCode", "custom_data.merchant_feed_language", as_=convert.text),
+    Field("cartData.transactionDiscount", "custom_data.discount", as_=convert.number),
+    Field("cartData.couponCodes", "custom_data.coupon", many=True, as_=convert.text),
+    Field("cartData.items", "custom_data.contents", each=ITEM),
 )
-FIELDS_AND_CART = (*FIELDS, *CART)
 # https://developers.google.com/data-manager/api/devguides/events/adjustments: the original's time, the new total (never
 # the difference) and the original identifiers again; the rest would be ignored.
 REFUND_FIELDS = (
     Field("eventTimestamp", "original_event.event_time", required=True, as_=rfc3339),
     Field("lastUpdatedTimestamp", "event_time", required=True, as_=rfc3339),
-    Field("conversionValue", "custom_data.remaining_value", required=True, as_=number),
-    Field("currency", "custom_data.currency", as_=text),
+    Field("conversionValue", "custom_data.remaining_value", required=True, as_=convert.number),
+    Field("currency", "custom_data.currency", as_=convert.text),
     *WHO,
 )
 
@@ -307,12 +232,12 @@ def is_refund(event: Event, config: Mapping[str, Any] | None = None) -> bool:
 
 def action_for(event: Event, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The conversion action's table: of the event, or of what is refunded (without a word, a purchase)."""
-    candidates = [event.platform_name, event.event_name]
+    names: tuple[str, ...] = (event.platform_name, event.event_name)
     if is_refund(event):
-        candidates = ["Refund", text(event.original_event.get("event_name")) or "Purchase", "Purchase"]
+        names = ("Refund", word(event.original_event.get("event_name")) or "Purchase", "Purchase")
     actions = config["conversion_actions"]
-    found = next((actions[name] for name in candidates if name in actions), None)
-    return found if found is None or isinstance(found, Mapping) else {"id": found}
+    found = next((actions[name] for name in names if name in actions), None)
+    return {"id": found} if isinstance(found, str | int) else found
 
 
 def transaction_id(event: Event, config: Mapping[str, Any]) -> str | None:
@@ -324,7 +249,7 @@ def transaction_id(event: Event, config: Mapping[str, Any]) -> str | None:
             ids = [original.get("order_id"), custom.get("order_id"), *ids]
     else:
         ids = [custom.get("order_id") if event.event_name == "Purchase" else None, event.event_id]
-    found = next((known for known in map(text, ids) if known), None)
+    found = next((known for known in map(word, ids) if known), None)
     return f"{config.get('transaction_id_prefix') or ''}{found}" if found else None
 
 
@@ -340,41 +265,38 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
         if source != "WEB" and not is_refund(event):
             return Skip("unsupported", "action_source", "a website conversion action takes website events only")
         source = "WEB"
-    fields = FIELDS_AND_CART if event.custom_data.get("contents") else FIELDS
-    item = apply(REFUND_FIELDS if is_refund(event) else fields, event, transactionId=transaction, eventSource=source)
+    fields = REFUND_FIELDS if is_refund(event) else FIELDS
+    item: dict[str, Any] | Skip = apply(fields, event, transactionId=transaction, eventSource=source)
     if isinstance(item, Skip):
         return item
-    if not item.get("userData") and not item.get("adIdentifiers"):
+    if "userData" not in item and "adIdentifiers" not in item:
         return Skip("no_identity", "user_data", "Google wants an e-mail, phone, full address, click id or device id")
     if "conversionValue" in item and not item.setdefault("currency", action.get("default_currency")):
         return Skip("missing_field", "custom_data.currency", "send it, or set `default_currency` of the action")
-    _complete(item, event, config)
+    if config["send_ip"] and may_send_ip(event) and (ip := event.user_data.get("client_ip_address")):
+        item.setdefault("eventDeviceInfo", {})["ipAddress"] = ip
+    if "cartData" in item:
+        complete_cart(item, config)
     return item
 
 
-def _complete(item: dict[str, Any], event: Event, config: Mapping[str, Any]) -> None:
-    """What needs the configuration or a look at other fields."""
-    if ip := _ip(event, config):
-        item.setdefault("eventDeviceInfo", {})["ipAddress"] = ip
-    ids = item.get("adIdentifiers", {})
+def may_send_ip(event: Event) -> bool:
+    """Whether it is known that the visitor is somewhere where Google matches by IP address."""
+    countries = {(event.region or "")[:2].upper(), event.clear.get("country", "")}
+    return event.region is not None and not countries & NO_IP
+
+
+def complete_cart(item: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """The merchant of the configuration; no cart without items or where none may be."""
+    cart, ids = item.pop("cartData"), item.get("adIdentifiers", {})
     by_braid = ("gbraid" in ids or "wbraid" in ids) and "gclid" not in ids
-    cart = item.pop("cartData", {})
-    if cart.get("items") and not by_braid:  # CART_DATA_NOT_SUPPORTED_WITH_GBRAID_OR_WBRAID
+    if "items" in cart and not by_braid:  # CART_DATA_NOT_SUPPORTED_WITH_GBRAID_OR_WBRAID
         merchant = {
-            "merchantId": text(config.get("merchant_id")),
+            "merchantId": word(config.get("merchant_id")),
             "merchantFeedLabel": config.get("merchant_feed_label"),
             "merchantFeedLanguageCode": config.get("merchant_feed_language"),
         }
         item["cartData"] = {**{key: value for key, value in merchant.items() if value}, **cart}
-    if not is_refund(event) and (variables := custom_variables(event)):
-        item["customVariables"] = variables
-
-
-def _ip(event: Event, config: Mapping[str, Any]) -> str | None:
-    countries = {(event.region or "")[:2].upper(), event.clear.get("country", "")} - {""}
-    if not config.get("send_ip") or event.region is None or countries & set(NO_IP.split()):
-        return None
-    return text(event.user_data.get("client_ip_address"))
 
 
 def group_key(event: Event, config: Mapping[str, Any]) -> str:
@@ -393,8 +315,8 @@ def age_limit(event: Event, config: Mapping[str, Any]) -> float | None:
     """Seconds; see the windows above. A restatement's window starts with the original conversion."""
     if is_refund(event):
         try:
-            since_original = event.event_time - seconds(event.original_event.get("event_time"))
-        except (ValueError, OverflowError):
+            since_original = event.event_time - convert.moment(event.original_event.get("event_time"))
+        except (ValueError, TypeError, OverflowError):
             return None  # map_event skips it, with the reason
         return max(0.0, RESTATEMENT_WINDOW_S - since_original)
     clicked = any(event.user_data.get(key) for key in ("gclid", "gbraid", "wbraid"))
@@ -456,23 +378,13 @@ REASONS = {
 UNKNOWN_TRIES = 3
 
 
-class Violation(NamedTuple):
-    """One complaint of a refused request."""
-
-    #: Position in `events`, `None` when it is not about one event.
-    position: int | None
-    reason: str
-    words: str
-    verdict: Verdict
-
-
 def classify(response: Response, n: int) -> Verdict | Sequence[Verdict]:
     """Taken (asked about later), refused because of named events, or refused as a whole."""
     if 200 <= response.status < 300:
         return _taken(response)
     reason, words = _reason(response), verdicts.shorten(response.find("error.message"))
     if response.status == 400:
-        return _refused(list(_violations(response)), n, reason, words)
+        return _refused(response, n)
     if response.status == 401:
         return verdicts.retry(reason or "UNAUTHENTICATED", words, renew_token=True)
     if response.status == 409:  # ALREADY_EXISTS, which events:ingest does not announce
@@ -489,52 +401,50 @@ def _taken(response: Response) -> Verdict:
         f"{warning.get('reason')} {warning.get('field', '')}".strip() for warning in _objects(body.get("fieldWarnings"))
     ]
     words = verdicts.shorten("; ".join(warnings))
-    request_id = text(body.get("requestId"))
+    request_id = word(body.get("requestId"))
     return verdicts.received(request_id, words) if request_id else verdicts.delivered("no_request_id", words)
 
 
-def _refused(violations: list[Violation], n: int, reason: str, words: str) -> Verdict | Sequence[Verdict]:
+def _refused(response: Response, n: int) -> Verdict | Sequence[Verdict]:
     """A 400. Nothing of the request was processed, so that what is not to blame goes again at once."""
-    for found in violations:
-        if found.verdict.kind in ("pause", "retry") and found.verdict.tries is None:
-            return replace(found.verdict, code=found.reason, message=found.words)
-    named = {found.position: found for found in violations if found.position is not None and found.position < n}
+    found = list(_violations(response)) or [(None, _verdict("", verdicts.shorten(response.find("error.message"))))]
+    for _, verdict in found:
+        if verdict.kind in ("pause", "retry") and verdict.tries is None:
+            return verdict
+    named = {position: verdict for position, verdict in found if position is not None and position < n}
     if named:
         again = verdicts.retry("refused_with_others", "another event of the request was refused", after_s=0)
-        guilty = {at: replace(found.verdict, code=found.reason, message=found.words) for at, found in named.items()}
-        return [guilty.get(at, again) for at in range(n)]
-    if violations:
-        reason, words = violations[0].reason, violations[0].words
-    if n > 1:
-        return verdicts.split(reason, words)
-    return replace(_verdict(reason), code=reason or "http_400", message=words)
+        return [named.get(position, again) for position in range(n)]
+    verdict = found[0][1]
+    return verdicts.split(verdict.code, verdict.message) if n > 1 else verdict
 
 
-def _violations(response: Response) -> Iterator[Violation]:
-    """Field violations; without any, what the error says about itself."""
+def _violations(response: Response) -> Iterator[tuple[int | None, Verdict]]:
+    """Field violations, with the position of the event that each is about; else what the error says about itself."""
     found = False
     for detail in _objects(response.find("error.details")):
         for violation in _objects(detail.get("fieldViolations")):
             found = True
             field = str(violation.get("field") or "")
-            reason = text(violation.get("reason")) or _reason(response)
             about = re.search(r"events\[(\d{1,6})\]", field)
             words = verdicts.shorten(f"{field}: {violation.get('description') or ''}")
-            yield Violation(int(about[1]) if about else None, reason, words, _verdict(reason, field))
+            reason = word(violation.get("reason")) or _reason(response)
+            yield int(about[1]) if about else None, _verdict(reason, words, field)
     if not found and (reason := _reason(response)):
-        yield Violation(None, reason, verdicts.shorten(response.find("error.message")), _verdict(reason))
+        yield None, _verdict(reason, verdicts.shorten(response.find("error.message")))
 
 
-def _verdict(reason: str, field: str = "") -> Verdict:
+def _verdict(reason: str, words: str, field: str = "") -> Verdict:
     known = REASONS.get(reason, verdicts.retry(tries=UNKNOWN_TRIES))
-    # A destination is written from the configuration alone: no event is to blame for it.
-    return verdicts.pause() if field.startswith("destination") and known.kind == "reject" else known
+    if field.startswith("destination") and known.kind == "reject":
+        known = verdicts.pause()  # it is written from the configuration alone: no event is to blame for it
+    return replace(known, code=reason or "http_400", message=words)
 
 
 def _reason(response: Response) -> str:
     """`ErrorInfo.reason`, else the canonical status, else nothing."""
-    reasons = (text(detail.get("reason")) for detail in _objects(response.find("error.details")))
-    return next((reason for reason in reasons if reason), None) or text(response.find("error.status")) or ""
+    reasons = (word(detail.get("reason")) for detail in _objects(response.find("error.details")))
+    return next((reason for reason in reasons if reason), None) or word(response.find("error.status")) or ""
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
@@ -542,11 +452,9 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 
 # https://developers.google.com/data-manager/api/reference/rest/v1/requestStatus/retrieve, without their prefix
-RESEND = verdicts.retry(tries=2)
-RESEND_LATER = verdicts.retry(after_s=6 * 3600, tries=2)
 OUTCOMES = {
-    "INTERNAL_ERROR": RESEND,
-    "TOO_RECENT_CLICK": RESEND_LATER,
+    "INTERNAL_ERROR": verdicts.retry(tries=2),
+    "TOO_RECENT_CLICK": verdicts.retry(after_s=6 * 3600, tries=2),
     **each(  # not from an ad, or nothing to add: no fault of the event
         verdicts.delivered(),
         "DUPLICATE_GCLID DUPLICATE_TRANSACTION_ID CLICK_NOT_FOUND INVALID_CLICK USER_ID_NOT_FOUND MATCH_ID_NOT_FOUND "
@@ -578,8 +486,6 @@ def status_request(request_id: str, config: Mapping[str, Any]) -> Request:
 def judge_status(response: Response) -> Verdict:
     """One verdict for the whole request: counts are all that Google tells."""
     words = verdicts.shorten(response.find("error.message"))
-    if any(found.reason == "INVALID_REQUEST_ID" for found in _violations(response)):
-        return verdicts.delivered("no_diagnostics", words)  # a validateOnly request: it was valid, there is no more
     entries = _objects(response.find("requestStatusPerDestination"))
     states = {str(entry.get("requestStatus")) for entry in entries}
     if response.status != 200 or not states or not states <= {"SUCCESS", "PARTIAL_SUCCESS", "FAILED", "FAILURE"}:
@@ -597,29 +503,23 @@ def judge_status(response: Response) -> Verdict:
 
 def _partial(counts: Mapping[str, int], total: int, words: str) -> Verdict:
     """Most of it stands. Which events do not is unknown; a resend is harmless, since it updates."""
-    if "INTERNAL_ERROR" in counts:
-        return replace(RESEND, code="INTERNAL_ERROR", message=words)
-    if "TOO_RECENT_CLICK" in counts and total <= SMALL_BATCH:
-        return replace(RESEND_LATER, code="TOO_RECENT_CLICK", message=words)
+    for reason in ("INTERNAL_ERROR", "TOO_RECENT_CLICK") if total <= SMALL_BATCH else ("INTERNAL_ERROR",):
+        if reason in counts:
+            return _outcome(reason, words)
     return verdicts.delivered(max(counts, key=lambda reason: counts[reason], default="PARTIAL_SUCCESS"), words)
 
 
 def _failed(counts: Mapping[str, int], words: str) -> Verdict:
     """None of it stands. Trouble that can be mended goes before what cannot; then the most frequent reason decides."""
-    if not counts:
-        return verdicts.reject("FAILED", words)
-    for kind in ("pause", "retry"):
-        for reason in counts:
-            if (outcome := _outcome(reason)).kind == kind:
-                return replace(outcome, code=reason, message=words)
-    most = max(counts, key=lambda reason: counts[reason])
-    return replace(_outcome(most), code=most, message=words)
+    reasons = sorted(counts, key=lambda reason: counts[reason], reverse=True) or ["FAILED"]
+    outcomes = [_outcome(reason, words) for reason in reasons]
+    return next((one for kind in ("pause", "retry") for one in outcomes if one.kind == kind), outcomes[0])
 
 
-def _outcome(reason: str) -> Verdict:
-    if reason.startswith("USER_ID_NOT_FOUND"):  # there are several
-        return verdicts.delivered()
-    return OUTCOMES.get(reason) or verdicts.reject()
+def _outcome(reason: str, words: str) -> Verdict:
+    unmatched = reason.startswith("USER_ID_NOT_FOUND")  # there are several
+    known = verdicts.delivered() if unmatched else OUTCOMES.get(reason, verdicts.reject())
+    return replace(known, code=reason, message=words)
 
 
 def _counts(entries: Sequence[Mapping[str, Any]], info: str, key: str) -> dict[str, int]:
@@ -634,7 +534,7 @@ def _counts(entries: Sequence[Mapping[str, Any]], info: str, key: str) -> dict[s
 
 
 def _count(row: Any) -> int:
-    count = text(row.get("recordCount")) if isinstance(row, Mapping) else None
+    count = word(row.get("recordCount")) if isinstance(row, Mapping) else None
     return int(count) if count and count.isascii() and count.isdigit() else 0
 
 

@@ -323,31 +323,23 @@ def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
     envelope: dict[str, Any] = {"data": list(batch)}
     if batch.test and config.get("test_event_code"):
         envelope["test_event_code"] = config["test_event_code"]
-    return Request(
-        "POST", f"https://graph.facebook.com/{config['api_version']}/{config['pixel_id']}/events", json=envelope
-    )
+    url = f"https://graph.facebook.com/{config['api_version']}/{config['pixel_id']}/events"
+    return Request("POST", url, json=envelope)
 
 
 # https://developers.facebook.com/docs/marketing-api/error-reference and …/troubleshooting. Subcodes only tell the
 # kind (190: 460 password changed, 463 expired, 467 invalid; 4, 17, 613: which limit), but for the ones below.
-BUSY = verdicts.retry(after_s=60)
 INTERNAL = verdicts.retry(tries=5)
 CODES: dict[int, Verdict] = {
-    1: INTERNAL,
+    **dict.fromkeys((1, 5000), INTERNAL),
     2: verdicts.retry(),
-    3: verdicts.pause(),  # the app lacks a capability
-    4: verdicts.retry(after_s=300),  # app rate limit
-    10: verdicts.pause(),  # the app lacks a permission
-    100: verdicts.reject(),  # a bad event, and Meta does not say which: all of the request is refused
-    102: verdicts.pause(),  # login
-    104: verdicts.pause(),  # appsecret_proof
-    105: verdicts.reject(),  # too many parameters
-    190: verdicts.pause(),  # token
+    # The app lacks a capability or a permission; login, appsecret_proof, token; no such path (api_version, pixel_id).
+    **dict.fromkeys((3, 10, *range(200, 300), 102, 104, 190, 2500), verdicts.pause()),
     368: verdicts.pause(after_s=4 * 3600),  # blocked for a while for a breach of policy
-    2500: verdicts.pause(),  # unknown path: api_version or pixel_id
-    5000: INTERNAL,
-    **dict.fromkeys((17, 32, 341, 613, 80000, 80003, 80004, 80014), BUSY),  # rates of user, page, application, account
-    **dict.fromkeys(range(200, 300), verdicts.pause()),  # permissions
+    4: verdicts.retry(after_s=300),  # app rate limit; then those of user, page, application, account
+    **dict.fromkeys((17, 32, 341, 613, 80000, 80003, 80004, 80014), verdicts.retry(after_s=60)),
+    # A bad event, or one with too many parameters. Meta does not say which: all of the request is refused.
+    **dict.fromkeys((100, 105), verdicts.reject()),
 }
 SUBCODES = {(100, 33): verdicts.pause()}  # no such dataset, or the token cannot see it
 
@@ -406,16 +398,6 @@ def _words(error: Mapping[str, Any]) -> str:
     return verdicts.shorten("; ".join(str(part) for part in said if part))
 
 
-def is_store(event: Event) -> bool:
-    """Whether it goes out as a store event."""
-    return event.action_source == "physical_store" and not is_stage(event)
-
-
-def group_key(event: Event, config: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Store events may be 62 days old, all others 7: apart, or one would sink the others. Tests carry a code."""
-    return is_store(event), event.test
-
-
 def serial_key(event: Event, config: Mapping[str, Any]) -> str | None:
     """The stages of a lead arrive in their order."""
     lead = event.user_data.get("meta_lead_id")
@@ -429,7 +411,12 @@ MAX_AGE_STORE_S = 62 * 86400 - 3600
 
 def age_limit(event: Event, config: Mapping[str, Any]) -> float:
     """Seconds after which Meta no longer takes this event: …/offline-events for store events."""
-    return MAX_AGE_STORE_S if is_store(event) else MAX_AGE_S
+    return MAX_AGE_STORE_S if event.action_source == "physical_store" and not is_stage(event) else MAX_AGE_S
+
+
+def group_key(event: Event, config: Mapping[str, Any]) -> tuple[float, bool]:
+    """What may be 62 days old apart from the rest, or one would sink the others. Tests carry a code."""
+    return age_limit(event, config), event.test
 
 
 def accepts_test(config: Mapping[str, Any]) -> bool:

@@ -32,7 +32,10 @@ def preview(
     from gateway.cli import previewing
 
     settings, _ = opening.load(config)
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from None
     found = previewing.previewed(settings, data, source)
     if json:
         show.as_json({"results": found})

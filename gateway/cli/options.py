@@ -13,6 +13,10 @@ ConfigOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON; its shape is in docs/cli.md.")]
 YesOption: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before acting.")]
 
+UnreadOption: TypeAlias = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="Taken as everywhere; not read here.")
+]
+
 #: What `--config` is when nothing names another.
 CONFIG = Path("gateway.toml")
 

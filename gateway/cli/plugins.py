@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import opening, show
-from gateway.cli.options import CONFIG, ConfigOption, JsonOption
+from gateway.cli.options import CONFIG, ConfigOption, JsonOption, UnreadOption
 
 
 def list_(config: ConfigOption = CONFIG, json: JsonOption = False) -> None:
@@ -31,6 +31,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case letters, digits and _.")],
     folder: Annotated[Path, typer.Option("--dir", metavar="FOLDER", help="Where to write.")] = Path(),
     json: JsonOption = False,
+    config: UnreadOption = CONFIG,
 ) -> None:
     """Write a new destination to start from: the plugin, its test and a golden case.
 
@@ -56,6 +57,7 @@ def check(
     update_golden: Annotated[
         bool, typer.Option("--update-golden", help="Rewrite what the golden cases expect; read that diff.")
     ] = False,
+    config: UnreadOption = CONFIG,
 ) -> None:
     """Hold a plugin file to the contract: mapping, privacy, purity, verdicts, golden cases.
 

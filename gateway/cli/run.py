@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.options import CONFIG, ConfigOption, JsonOption
+from gateway.cli.options import CONFIG, ConfigOption, JsonOption, UnreadOption
 
 
 def serve(
@@ -41,6 +41,7 @@ def demo(
         Path | None, typer.Option("--keep", metavar="FOLDER", help="Keep the configuration and the outbox there.")
     ] = None,
     json: JsonOption = False,
+    config: UnreadOption = CONFIG,
 ) -> None:
     """Show all of it on this machine: gateway, mock platforms, sample events, and what each platform received.
 

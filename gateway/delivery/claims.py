@@ -91,6 +91,8 @@ class Claimer:
             return self._settled(stored, due, State.DEAD, "unreadable", "what is stored of it cannot be read")
         limited = entry is not None and entry[0] == "send_limited"
         if not owed or decided.policy != self._gate.fingerprint:
+            if not owed and not event.routed_to(self.instance.name):
+                return self._settled(stored, due, State.CANCELLED, "not_routed", "the event's own routing leaves it out")
             decision = decide(event.consent, event.region, self._requirement, self._gate.policy)
             if decision.action is Action.SKIP:
                 return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
@@ -122,10 +124,8 @@ class Claimer:
                 stored, due, State.DEAD, "plugin_bug", plugin_bug(self.destination.name, function, error)
             )
         if isinstance(made, Skip):
-            words = made.message or made.field
-            return self._settled(
-                stored, due, State.SKIPPED, made.reason, f"{made.field}: {words}" if made.field else words
-            )
+            words = ": ".join(part for part in (made.field, made.message) if part)
+            return self._settled(stored, due, State.SKIPPED, made.reason, words)
         claim = made
         claim.expires_at = event.event_time + limit if limit is not None else math.inf
         if due is not None:

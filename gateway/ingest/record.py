@@ -51,8 +51,9 @@ def record(draft: Draft, setup: Setup) -> Record:
     for key in ("app", "messaging", "original_event"):
         if key in raw:
             payload[key] = _part(draft, key, anonymous=routing.anonymous)
-    if "test" in raw:
-        payload["test"] = raw["test"]
+    for key in ("test", "destinations"):
+        if key in raw:
+            payload[key] = raw[key]
     for key, url in (("event_source_url", draft.event_source_url), ("referrer_url", draft.referrer_url)):
         if url:
             payload[key] = scrub_url(url, keep_click_ids=False)[0] if routing.anonymous else url

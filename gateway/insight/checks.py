@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 #: When this version was written: a clock that is behind it is wrong.
-WRITTEN_AT = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+WRITTEN_AT = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 #: How far ahead of the clock something on disk may be, in seconds.
 SKEW_S = 300.0
 #: Less free space than this is worth a warning, in bytes.
@@ -123,9 +123,7 @@ def clock(settings: Settings, now: float) -> Iterator[Check]:
     """The machine's clock, held against what cannot be in the future."""
     told = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if now < WRITTEN_AT:
-        yield Check(
-            "clock", PROBLEM, f"{told} is before this version was written; platforms refuse events by their time"
-        )
+        yield Check("clock", PROBLEM, f"{told} is before this version was written: the clock is wrong")
         return
     ahead = {str(settings.path): settings.path.stat().st_mtime, "the last stored event": _last_commit(settings)}
     late = [what for what, when in ahead.items() if when is not None and when > now + SKEW_S]

@@ -118,6 +118,8 @@ class Event:
     app: Mapping[str, Any] = field(default_factory=dict)
     messaging: Mapping[str, Any] = field(default_factory=dict)
     original_event: Mapping[str, Any] = field(default_factory=dict)
+    #: The event's own routing: destination → whether it may have it, `*` for all that are not named.
+    destinations: Mapping[str, bool] = field(default_factory=dict)
     #: To be sent in the platform's test mode only.
     test: bool = False
     #: When the gateway took it: Unix seconds, UTC.
@@ -128,3 +130,7 @@ class Event:
     limited: bool = False
     #: In a plugin's view: the region that the consent decision used (`US-CA`), `None` when unknown.
     region: str | None = None
+
+    def routed_to(self, instance: str) -> bool:
+        """Whether the event's own routing leaves this destination in."""
+        return self.destinations.get(instance, self.destinations.get("*", True))

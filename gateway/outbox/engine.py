@@ -14,7 +14,9 @@ from gateway.model.errors import OutboxError, OutboxFailed, OutboxFull
 try:  # bundles a current SQLite; sqlite-utils takes it too, so that one library serves the process
     from pysqlite3 import dbapi2 as sqlite3
 except ImportError:  # no wheel for this platform
-    import sqlite3  # type: ignore[no-redef]
+    import sqlite3
+
+__all__ = ["Connection", "FileLock", "connect", "sqlite3", "transaction", "translated", "version_is_unsafe"]
 
 Connection: TypeAlias = Any
 
