@@ -104,6 +104,11 @@ CONSENT_WORDS = {"granted": "CONSENT_GRANTED", "denied": "CONSENT_DENIED"}
 CUSTOMER_TYPES = {"new": "NEW", "returning": "RETURNING", "reengaged": "REENGAGED"}
 VALUE_BUCKET = "custom_data.user_properties.customer_value_bucket"
 VALUE_BUCKETS = {"low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
+MERCHANT = {
+    "merchantId": "merchant_id",
+    "merchantFeedLabel": "merchant_feed_label",
+    "merchantFeedLanguageCode": "merchant_feed_language",
+}
 MAX_IDENTIFIERS = 10
 
 #: Google matches no IP address from there (adIdentifiers, DeviceInfo). With the parts of EU states that have a code.
@@ -128,6 +133,8 @@ def rfc3339(value: Any) -> str:
 
 def word(value: Any) -> str | None:
     """An id or a word out of any JSON as text, the first of several; `None` when there is none."""
+    if isinstance(value, str):
+        return value or None
     first = value[0] if isinstance(value, list | tuple) and value else value
     return (str(first) or None) if isinstance(first, str | int) and not isinstance(first, bool) else None
 
@@ -291,12 +298,10 @@ def complete_cart(item: dict[str, Any], config: Mapping[str, Any]) -> None:
     cart, ids = item.pop("cartData"), item.get("adIdentifiers", {})
     by_braid = ("gbraid" in ids or "wbraid" in ids) and "gclid" not in ids
     if "items" in cart and not by_braid:  # CART_DATA_NOT_SUPPORTED_WITH_GBRAID_OR_WBRAID
-        merchant = {
-            "merchantId": word(config.get("merchant_id")),
-            "merchantFeedLabel": config.get("merchant_feed_label"),
-            "merchantFeedLanguageCode": config.get("merchant_feed_language"),
-        }
-        item["cartData"] = {**{key: value for key, value in merchant.items() if value}, **cart}
+        for key, setting in MERCHANT.items():
+            if setting in config:
+                cart.setdefault(key, str(config[setting]))
+        item["cartData"] = cart
 
 
 def group_key(event: Event, config: Mapping[str, Any]) -> str:

@@ -193,13 +193,14 @@ COMMON = (
     Field("user_data.fb_login_id", "user_data.fb_login_id", as_=digits(r"\d{1,19}")),
     Field("user_data.lead_id", "user_data.meta_lead_id", as_=digits(r"\d{15,16}")),  # a wrong one sinks the request
     # …/parameters/custom-data
-    *same("custom_data", "currency order_id"),
+    *same("custom_data", "currency"),
     *same("custom_data", "value net_revenue predicted_ltv", convert.number),
-    *same("custom_data", "num_items", convert.whole),
-    *same("custom_data", "delivery_category", HANDOVER),
+    *same("custom_data", "order_id"),
     Field("custom_data.content_type", content_type, as_=convert.text),
     Field("custom_data.content_ids", "custom_data.content_ids", many=True, as_=convert.text),
     Field("custom_data.contents", "custom_data.contents", each=CONTENT),
+    *same("custom_data", "num_items", convert.whole),
+    *same("custom_data", "delivery_category", HANDOVER),
 )
 BROWSER = (
     Field("referrer_url", "referrer_url", as_=URL),

@@ -169,26 +169,34 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
     item: dict[str, Any] | Skip = apply(fields, event, event_name=name, action_source=source, opt_out=opt_out)
     if isinstance(item, Skip):
         return item
+    complete(item, event, config)
+    return missing(item, event) or item
+
+
+def complete(item: dict[str, Any], event: Event, config: Mapping[str, Any]) -> None:
+    """What needs the configuration or a look at other fields."""
     user_data, custom_data = item.setdefault("user_data", {}), item.setdefault("custom_data", {})
     if config["pin_unauth"] and (cookie := event.digests.get("pin_unauth")):
         user_data["external_id"] = [*user_data.get("external_id", ()), *cookie]
-    if name == "custom":
+    if item["event_name"] == "custom":
         custom_data.setdefault("content_name", event.event_name)
     if "currency" not in custom_data:
         custom_data.pop("value", None)  # Pinterest would take it for the account's currency
     if event.limited:
         custom_data["opt_out_type"] = "LDP"
         user_data |= residence(event.region, upper=config["ldp_case"] == "upper")
-        if "st" not in user_data:
-            return Skip(
-                "missing_field", "consent.region", "Pinterest's limited mode needs the visitor's state: `US-CA`"
-            )
     if not custom_data:
         del item["custom_data"]
+
+
+def missing(item: Mapping[str, Any], event: Event) -> Skip | None:
+    """One event without the least identity would cost its neighbours the request."""
+    user_data = item["user_data"]
+    if event.limited and "st" not in user_data:
+        return Skip("missing_field", "consent.region", "Pinterest's limited mode needs the visitor's state: `US-CA`")
     by_browser = "client_ip_address" in user_data and "client_user_agent" in user_data
     if by_browser or "em" in user_data or "hashed_maids" in user_data:
-        return item
-    # One event without the least identity would cost its neighbours the request.
+        return None
     return Skip("no_identity", "user_data", "Pinterest needs email, madid, or IP address and user agent together")
 
 

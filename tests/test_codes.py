@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from gateway import schema
 from gateway.model.delivery import State
 from gateway.outbox import repair
 from gateway.web.problem import STATUS_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/codes.md").read_text("utf-8")
@@ -73,10 +76,12 @@ def found_codes() -> dict[str, str]:
     for path in SOURCES:
         name = str(path.relative_to(ROOT))
         if not name.startswith(LEFT_OUT):
-            found |= dict.fromkeys(codes_of(ast.parse(path.read_text("utf-8")), {"REMOVED": "personal_data_removed"}), name)
+            found |= dict.fromkeys(
+                codes_of(ast.parse(path.read_text("utf-8")), {"REMOVED": "personal_data_removed"}), name
+            )
     found |= {code: "gateway/schema.py" for code, _ in (*schema.REASONS.values(), schema.OTHERWISE)}
     found |= dict.fromkeys(STATUS_CODES.values(), "gateway/web/problem.py")
-    found |= dict.fromkeys((repair.REPLAYED, repair.DISCARDED), "gateway/outbox/repair.py")
+    found |= dict.fromkeys((repair.REPLAYED, repair.RETRIED, repair.DISCARDED), "gateway/outbox/repair.py")
     reopen = (ROOT / "gateway/outbox/append.py").read_text("utf-8")
     found |= dict.fromkeys(re.findall(r"0, '([a-z_]+)', '", reopen), "gateway/outbox/append.py")
     return {code: name for code, name in found.items() if CODE.fullmatch(code)}

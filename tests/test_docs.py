@@ -185,7 +185,8 @@ def test_the_readme_is_no_longer_than_it_should_be() -> None:
 def test_commands_that_are_told_exist(path: Path) -> None:
     text = path.read_text("utf-8")
     missing = section(text, "## What is not built yet") if path.name == "README.md" and path.parent == ROOT else ""
-    told = set(re.findall(r"(?:`|^|[;/] ?)gateway ([a-z]+)", text, re.MULTILINE))
+    typed = "\n".join(blocks(text, "sh"))
+    told = {*re.findall(r"`gateway ([a-z]+)", text), *re.findall(r"(?:^|[;&/] ?)gateway ([a-z]+)", typed, re.MULTILINE)}
     absent = set(re.findall(r"`(?:gateway )?([a-z]+)`", missing)) | {"backup"}
     assert told - {name.partition(" ")[0] for name in commands()} - absent == set()
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.ingest.draft import Draft, Setup
+from typing import TYPE_CHECKING
+
 from gateway.ingest.misplaced import REMOVED, holds_email
 from gateway.privacy.hashing import CLEAR_KEYS, hash_user_data
+
+if TYPE_CHECKING:
+    from gateway.ingest.draft import Draft, Setup
 
 
 def digest(draft: Draft, setup: Setup) -> None:

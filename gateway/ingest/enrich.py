@@ -7,14 +7,16 @@ import uuid
 from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.ingest.draft import Draft, Setup
 from gateway.ingest.misplaced import REMOVED, without_encoded
 from gateway.model.event import STANDARD_NAMES
 from gateway.privacy.clickids import PARAMETERS, click_ids, valid_fbc, valid_fbp
 from gateway.privacy.minimize import without_browser_ids
 from gateway.privacy.scrub import scrub_url, scrub_value
+
+if TYPE_CHECKING:
+    from gateway.ingest.draft import Draft, Setup
 
 #: `custom_data` that may come as a decimal string and is kept as a number.
 MONEY = ("value", "predicted_ltv", "net_revenue", "tax", "shipping", "discount", "remaining_value", "conversion_count")

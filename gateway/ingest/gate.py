@@ -6,18 +6,21 @@ Most events are alike in all of that, so that whole answers are kept and looked 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.config import Instance, Settings, Source
-from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.model.delivery import Action
 from gateway.model.event import Consent, Event
 from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_use_click_ids
 from gateway.schema import NAMEABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config import Instance, Settings, Source
+    from gateway.ingest.draft import BrowserHints, Draft, Setup
 
 #: Answers kept; when the cache is full it is emptied.
 CACHED = 20_000

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.ingest.draft import Draft
 from gateway.privacy.personal import decoded, has_email
 from gateway.privacy.scrub import MARK, scrub_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.ingest.draft import Draft
 
 #: Code and message of the warning about whatever is taken out.
 REMOVED = ("personal_data_removed", "personal data does not belong here: removed")
@@ -19,7 +22,7 @@ _ENCODED = re.compile(r"(?<![A-Za-z0-9])([A-Za-z0-9]{12,})(?:=|%3[Dd]){0,2}")
 
 
 def without_encoded(url: str) -> str:
-    """A URL with each e-mail address in Base64 replaced: mailing tools write them so into the links of their letters."""
+    """A URL with each e-mail address in Base64 replaced: so do mailing tools write them into the links of letters."""
     if not any(map(_decodes_to_email, _ENCODED.findall(url))):
         return url
     return _ENCODED.sub(lambda found: MARK if _decodes_to_email(found[1]) else found[0], url)

@@ -5,12 +5,15 @@ A platform that restates a conversion (Google's Data Manager) wants the original
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.ingest.record import read
 from gateway.outbox import Outbox, queries
-from gateway.outbox.engine import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gateway.outbox.engine import Connection
 
 #: Events that adjust another → the name of that one.
 ADJUSTS = {"Refund": "Purchase"}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio.lowlevel
 
-from gateway.config import Settings, Source
 from gateway.ingest.decode import Body
 from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
@@ -19,8 +18,11 @@ from gateway.ingest.originals import with_original_times
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
-from gateway.outbox import Appended, Outbox, Record
 from gateway.privacy.hashing import DigestPlan
+
+if TYPE_CHECKING:
+    from gateway.config import Settings, Source
+    from gateway.outbox import Appended, Outbox, Record
 
 Stage: TypeAlias = Callable[[Draft, Setup], None]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.ingest.draft import Draft, Setup
 from gateway.ingest.misplaced import REMOVED, without_emails
 from gateway.model.event import Event
 from gateway.outbox import Record
@@ -15,9 +14,16 @@ from gateway.outbox.packing import id_sum, key_hash
 from gateway.privacy.minimize import LIMITED_APP, without_click_ids, without_person
 from gateway.privacy.scrub import scrub_url, scrub_value
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.ingest.draft import Draft, Setup
+
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
 
+#: What a destination may be called, and `*`.
+NAMED = re.compile(r"\*|[a-z][a-z0-9_]{0,31}")
 #: Keys that stay of an event that nobody may have for want of consent: not those of a person, a device or a visit.
 ANONYMOUS: Mapping[str, frozenset[str]] = {"app": LIMITED_APP, "messaging": frozenset({"channel"})}
 
@@ -51,9 +57,10 @@ def record(draft: Draft, setup: Setup) -> Record:
     for key in ("app", "messaging", "original_event"):
         if key in raw:
             payload[key] = _part(draft, key, anonymous=routing.anonymous)
-    for key in ("test", "destinations"):
-        if key in raw:
-            payload[key] = raw[key]
+    if "test" in raw:
+        payload["test"] = raw["test"]
+    if "destinations" in raw:  # for a replay to destinations that came later; a key may be anything, an address too
+        payload["destinations"] = {name: on for name, on in raw["destinations"].items() if NAMED.fullmatch(name)}
     for key, url in (("event_source_url", draft.event_source_url), ("referrer_url", draft.referrer_url)):
         if url:
             payload[key] = scrub_url(url, keep_click_ids=False)[0] if routing.anonymous else url

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gateway import schema
 from gateway.ingest.currencies import is_currency
 from gateway.ingest.decode import odd_faults
-from gateway.ingest.draft import Draft, Setup
 from gateway.ingest.misplaced import holds_email
 from gateway.model.errors import EventInvalid, Fault
+
+if TYPE_CHECKING:
+    from gateway.ingest.draft import Draft, Setup
 
 #: A number from here on can only be milliseconds: as seconds it would be the year 5138.
 MILLISECONDS_FROM = 1e11

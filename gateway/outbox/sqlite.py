@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ class Outbox:
         self.path = path
         if not path.parent.is_dir():
             raise OutboxError(f"{path}: its folder does not exist")
+        with contextlib.suppress(OSError):  # there already, or not to be made: what opens it says which
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db = connect(path)
         try:
             migrate(db, path)

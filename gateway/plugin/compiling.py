@@ -18,6 +18,9 @@ Mapped: TypeAlias = Callable[[Any, dict[str, Any]], tuple[str, str] | None]
 #: Tables remembered. They are constants of plugins; the bound is for those who build them on the way.
 REMEMBERED = 500
 
+#: Converters that give a value of this type back as it is.
+_UNCHANGED: Mapping[Any, str] = {convert.text: "str", convert.number: "int", convert.whole: "int"}
+
 _compiled: dict[tuple[int, bool], tuple[Sequence[Any], Mapped]] = {}
 
 
@@ -86,8 +89,10 @@ def _converting(row: Field, index: int, names: dict[str, Any], locals_: Mapping[
     else:
         names[f"c{index}"] = _converter(row)
         call = f"v = c{index}(v)"
-        if row.as_ is convert.text and not row.many:
-            call = f"if type(v) is not str: {call}"
+        if row.many and row.as_ is None:
+            call = f"v = [*v] if type(v) is tuple else c{index}(v)"  # digests: text, each once
+        elif not row.many and (plain := _UNCHANGED.get(row.as_)):
+            call = f"if type(v) is not {plain}: {call}"
     lines = [call, "if v is not None:", *(f"    {line}" for line in putting)]
     if row.required:
         lines += ["else:", f"    return ('invalid_field', {_name(row)!r})"]
@@ -126,8 +131,6 @@ def _entries(each: Sequence[Field], value: Any) -> list[dict[str, Any]] | None:
 
 
 def _several(as_: Callable[[Any], Any] | None, value: Any) -> list[Any] | None:
-    if as_ is None and type(value) is tuple:  # digests: text, each once
-        return list(value)
     given = value if isinstance(value, list | tuple) else (value,)
     values = [one for one in given if one is not None and one != ""]
     if as_ is not None:

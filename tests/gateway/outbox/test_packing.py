@@ -45,5 +45,5 @@ def test_the_parts_of_a_key_do_not_run_into_each_other():
 
 def test_the_sums_are_those_that_stand_on_disk():
     """They are stored: another way to make them would lose what was written before."""
-    assert id_sum("order_1") == 0x36C8C0D4 or id_sum("order_1") == __import__("zlib").crc32(b"order_1")
-    assert key_hash("source:web", "Lead", "1") == key_hash("source:web", "Lead", "1")
+    assert id_sum("order_1") == 4256851099
+    assert key_hash("source:web", "Lead", "1") == -256222040777382347

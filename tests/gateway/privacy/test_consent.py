@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, combinations, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -245,10 +246,80 @@ def test_decisions_for_the_bundled_platforms(
 
 def test_analytics_alone_lets_nothing_go_to_an_ad_platform() -> None:
     consent = Consent(analytics_storage="granted")
-    for platform in registry.load().destinations.values():
+    for name in PLATFORMS:
+        platform = registry.load().destinations[name]
         assert decide(consent, "DE", Requirement(frozenset(platform.purposes)), Policy()).action is Action.SKIP
 
 
 def test_a_denial_of_ads_is_no_matter_to_analytics() -> None:
     consent = Consent(analytics_storage="granted", ad_user_data="denied")
     assert decide(consent, "DE", Requirement(frozenset({"analytics_storage"})), Policy()).action is Action.SEND
+
+
+#: Cases of docs/consent.md: region and what is configured there, in words → region, policy; signals in words → consent.
+PLACES: dict[str, tuple[str | None, Policy]] = {
+    "Germany": ("DE", Policy()),
+    "United Kingdom": ("GB", Policy()),
+    "California": ("US-CA", Policy()),
+    "California, `limited`": ("US-CA", Policy({**SHIPPED_REGIONS, "US-CA": RegionRule("allow", "limited")})),
+    "Brazil": ("BR", Policy()),
+    "unknown": (None, Policy()),
+    "unknown, `allow`": (None, Policy(unknown="allow")),
+}
+SIGNALS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "all granted": GRANTED,
+    "`ad_user_data` alone granted": {"ad_user_data": "granted"},
+    "all but `ad_personalization` granted": {**GRANTED, "ad_personalization": "denied"},
+    "`ad_user_data` denied": {**GRANTED, "ad_user_data": "denied"},
+    "all granted, and `gpc`": {**GRANTED, "gpc": True},
+    "all granted, and a consent string": {**GRANTED, "tcf": "unread"},
+}
+
+
+PLATFORMS = ("google", "meta", "pinterest", "snapchat", "tiktok")
+
+
+def cell(place: str, signals: dict[str, Any]) -> str:
+    """What Google, and the others (all alike here), may have, and why."""
+    region, policy = PLACES[place]
+    found = {}
+    for name in PLATFORMS:
+        platform = registry.load().destinations[name]
+        requirement = Requirement(frozenset(platform.purposes), None, platform.limited)
+        found[name] = decide(Consent(**signals), region, requirement, policy)
+    google = found.pop("google")
+    ((action, reason),) = {(str(one.action), one.reason) for one in found.values()}
+    reasons = f"`{reason}`" if reason == google.reason else f"`{google.reason}`, others `{reason}`"
+    return f"`{google.action}` | `{action}` | {reasons}"
+
+
+def cases() -> str:
+    """The table of docs/consent.md; places where all is the same share their rows."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for place in PLACES:
+        alike.setdefault(tuple(cell(place, signals) for signals in SIGNALS.values()), []).append(place)
+    rows = ["| region | signals | Google | others | reason |", "|---|---|---|---|---|"]
+    for cells, places in alike.items():
+        rows += [f"| {'; '.join(places)} | {words} | {one} |" for words, one in zip(SIGNALS, cells, strict=True)]
+    return "\n".join(rows)
+
+
+def test_the_cases_in_the_docs_are_what_the_gate_says() -> None:
+    page = (Path(__file__).parents[3] / "docs/consent.md").read_text("utf-8")
+    told = page.partition("## Cases\n")[2].partition("\n## ")[0].partition("-->\n")[2].strip()
+    assert told == cases(), f"put this into docs/consent.md:\n\n{cases()}"
+
+
+def test_the_docs_name_every_code_of_the_gate() -> None:
+    page = (Path(__file__).parents[3] / "docs/consent.md").read_text("utf-8")
+    codes = {
+        "consent_granted",
+        "no_opt_out",
+        "consent_missing",
+        "consent_denied",
+        "gpc",
+        "opted_out",
+        "consent_string_unread",
+    }
+    assert [code for code in sorted(codes) if f"`{code}`" not in page] == []
