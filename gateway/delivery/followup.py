@@ -130,5 +130,6 @@ class FollowUps:
                 "SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)
             ).fetchone()
             if lanes.times_resent(db, self._lane.id, unpack_seqs(first, count, seqs)[0]) == 0:
-                return Change(0, State.WAITING, 1, now, next_at=now, code=verdict.code, message=verdict.message)
+                at = now + (verdict.after_s or 0.0)
+                return Change(0, State.WAITING, 1, now, next_at=at, code=verdict.code, message=verdict.message)
         return dead(0, 1, now, verdict.code, verdict.message)

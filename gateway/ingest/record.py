@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
 
-#: What a destination may be called, and `*`.
-NAMED = re.compile(r"\*|[a-z][a-z0-9_]{0,31}")
+#: What a destination may be called, and `*`; a number of seven digits may be somebody's.
+NAMED = re.compile(r"\*|(?![0-9]{7,}$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Keys that stay of an event that nobody may have for want of consent: not those of a person, a device or a visit.
 ANONYMOUS: Mapping[str, frozenset[str]] = {"app": LIMITED_APP, "messaging": frozenset({"channel"})}
 

@@ -83,17 +83,24 @@ def _reading(row: Field, index: int, names: dict[str, Any], of_entry: bool) -> s
 
 
 def _converting(row: Field, index: int, names: dict[str, Any], locals_: Mapping[str, str]) -> list[str]:
-    putting = _putting(row, locals_)
-    if row.as_ is None and row.each is None and not row.many:
-        call = "if type(v) is list or type(v) is tuple: v = first(v)"
+    """The lines that make a present `v` into the platform's value, or `None`, and put it where it goes."""
+    names[f"c{index}"] = row.as_ if row.as_ is not None and not row.many else _converter(row)
+    one = "if type(v) is list or type(v) is tuple: v = first(v)"
+    if row.each is not None:
+        lines = [f"v = c{index}(v)"]
+    elif row.many:
+        lines = [f"v = [*v] if type(v) is tuple else c{index}(v)" if row.as_ is None else f"v = c{index}(v)"]
+    elif row.as_ is None:
+        lines = [one]
     else:
-        names[f"c{index}"] = _converter(row)
-        call = f"v = c{index}(v)"
-        if row.many and row.as_ is None:
-            call = f"v = [*v] if type(v) is tuple else c{index}(v)"  # digests: text, each once
-        elif not row.many and (plain := _UNCHANGED.get(row.as_)):
-            call = f"if type(v) is not {plain}: {call}"
-    lines = [call, "if v is not None:", *(f"    {line}" for line in putting)]
+        unchanged = _UNCHANGED.get(row.as_)
+        lines = [
+            one,
+            f"if {f'type(v) is not {unchanged}' if unchanged else 'v is not None'}:",
+            f"    try: v = c{index}(v)",
+            "    except (ValueError, TypeError, OverflowError): v = None",
+        ]
+    lines += ["if v is not None and v != '':", *(f"    {line}" for line in _putting(row, locals_))]
     if row.required:
         lines += ["else:", f"    return ('invalid_field', {_name(row)!r})"]
     return lines
@@ -109,15 +116,11 @@ def _putting(row: Field, locals_: Mapping[str, str]) -> list[str]:
 
 
 def _converter(row: Field) -> Callable[[Any], Any]:
-    """What makes a present value into the platform's, or `None`."""
+    """What makes a list into the platform's, or `None`."""
     as_, each = row.as_, row.each
     if each is not None:
         return lambda value: _entries(each, value)
-    if row.many:
-        return lambda value: _several(as_, value)
-    if as_ is None:
-        return first
-    return lambda value: None if (one := first(value)) is None else _converted(as_, one)
+    return lambda value: _several(as_, value)
 
 
 def _entries(each: Sequence[Field], value: Any) -> list[dict[str, Any]] | None:

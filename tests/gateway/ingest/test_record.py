@@ -132,6 +132,19 @@ def test_a_dedup_group_makes_sources_one(at: Any, group: str | None, same: bool)
     assert (len(keys) == 1) is same
 
 
+def test_the_events_own_routing_is_kept_without_what_cannot_be_a_name(at: Any) -> None:
+    wanted = {
+        "*": False,
+        "meta": True,
+        "Meta-EU_2": True,
+        "jane.doe@example.com": True,
+        "12125550142": True,
+        "Jane Doe": True,
+    }
+    stored = at.stored({**EVENT, "destinations": wanted})
+    assert stored["destinations"] == {"*": False, "meta": True, "Meta-EU_2": True}
+
+
 def test_name_and_id_make_the_dedup_key(at: Any) -> None:
     keys = [
         at.take({**EVENT, **change}).record.dedup_key
