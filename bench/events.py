@@ -32,7 +32,10 @@ PURCHASE: dict[str, Any] = {
         "value": 74.48,
         "currency": "USD",
         "order_id": f"{MARK}",
-        "contents": [{"id": "SKU-1", "quantity": 2, "item_price": 29.99}, {"id": "SKU-2", "quantity": 1, "item_price": 14.5}],
+        "contents": [
+            {"id": "SKU-1", "quantity": 2, "item_price": 29.99},
+            {"id": "SKU-2", "quantity": 1, "item_price": 14.5},
+        ],
     },
     "consent": {
         "ad_storage": "granted",

@@ -41,7 +41,10 @@ def run(*, dispatching: bool = False) -> None:
         ):
             for batch, connections in ((1, CONNECTIONS), (100, 16)):
                 pairs = [
-                    (_drive(noop.pid, noop_port, batch, connections, load_on), _drive(gateway.pid, port, batch, connections, load_on))
+                    (
+                        _drive(noop.pid, noop_port, batch, connections, load_on),
+                        _drive(gateway.pid, port, batch, connections, load_on),
+                    )
                     for _ in range(ROUNDS)
                 ]
                 _report(batch, pairs)
@@ -66,4 +69,7 @@ def _report(batch: int, pairs: list[tuple[Measured, Measured]]) -> None:
     p99, noop_p99 = middle(ours.p99_ms for _, ours in pairs), middle(noop.p99_ms for noop, _ in pairs)
     name = "single events" if batch == 1 else f"batches of {batch}"
     print(f"  {name}: {middle(ours.rate for _, ours in pairs):,.0f} events/s, {core:,.0f} per core-second")
-    print(f"    against the no-op: rate {rate:.2f}, per core {core / noop_core:.2f}; p99 {p99:.1f} ms against {noop_p99:.1f} ms")
+    print(
+    print(f"    against the no-op: rate {rate:.2f}, per core {core / noop_core:.2f};", end=" ")
+    print(f"p99 {p99:.1f} ms against {noop_p99:.1f} ms")
+    )

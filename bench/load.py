@@ -1,6 +1,6 @@
 """A load generator in a process of its own: keeps connections busy with POSTs and counts the answers.
 
-    python -m bench.load HOST PORT PATH BATCH CONNECTIONS SECONDS [KEY]     prints one line of JSON
+python -m bench.load HOST PORT PATH BATCH CONNECTIONS SECONDS [KEY]     prints one line of JSON
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Totals:
         self.statuses[key] = self.statuses.get(key, 0) + 1
 
 
-async def run(host: str, port: int, path: str, batch: int, connections: int, seconds: float, key: str) -> dict[str, object]:
+async def run(
+    host: str, port: int, path: str, batch: int, connections: int, seconds: float, key: str
+) -> dict[str, object]:
     """Drive one server; returns counts and latencies in milliseconds."""
     parts = template(batch)
     length = sum(map(len, parts)) + 12 * (len(parts) - 1)

@@ -1,17 +1,20 @@
 """The yardstick: a Starlette endpoint that reads the body and answers, on the same server with the same options.
 
-    python -m bench.noop PORT
+python -m bench.noop PORT
 """
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 async def take(request: Request) -> JSONResponse:

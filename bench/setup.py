@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import config, registry
-from gateway.config import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.config import Settings
 
 KEY = "bench-write-key-0123456789"
 PLATFORMS = ("meta", "tiktok", "google", "pinterest", "snapchat")
@@ -22,7 +25,9 @@ def write(folder: Path, *, port: int, sink_port: int, destinations: tuple[str, .
         lines += [f"[destinations.{name}]", f'plugin = "{name}"', "allow_private = true"]
         lines.append(f'base_url = "http://127.0.0.1:{sink_port}/{name}"')
         for key, value in mock.config.items():
-            lines.append(f"{key} = {_toml(f'http://127.0.0.1:{sink_port}/google/token' if key == 'token_url' else value)}")
+            lines.append(
+                f"{key} = {_toml(f'http://127.0.0.1:{sink_port}/google/token' if key == 'token_url' else value)}"
+            )
     path = folder / "gateway.toml"
     path.write_text("\n".join(lines) + "\n")
     return path

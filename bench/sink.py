@@ -1,6 +1,6 @@
 """A platform that takes everything: reads a request, answers as each platform does when all is well.
 
-    python -m bench.sink PORT
+python -m bench.sink PORT
 """
 
 from __future__ import annotations

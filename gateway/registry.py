@@ -1,4 +1,4 @@
-"""Destinations by name: bundled ones, installed ones, and files dropped into a folder. All come through the same door."""
+"""Destinations by name: bundled ones, installed ones, and files dropped into a folder, all through the same door."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from gateway.model.errors import PluginLoadError
 from gateway.plugin import hookspecs
 from gateway.plugin.destination import INTERFACE_VERSION, Destination
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 #: Where a wheel carries the bundled plugins; a checkout has them beside the package.
 _WHEEL = Path(__file__).parent / "bundled" / "plugins"

@@ -450,7 +450,8 @@ META = Destination(
     limited_needs_ip=True,
     digests={key: rule for key, (_, rule) in MATCH_KEYS.items()},
     auth=(Bearer("access_token"), Proof("appsecret_proof", key="app_secret", message="access_token")),
-    limits=Limits(batch=1000, max_age_s=MAX_AGE_S),
+    # Meta publishes no limit of bytes: this lets a request really hold 1,000 events with full carts.
+    limits=Limits(batch=1000, bytes=8_000_000, max_age_s=MAX_AGE_S),
     # Beyond 48 h Meta no longer knows an event again: an answer that was never seen is not asked for after 47.
     retry=Retry(first_s=5, factor=2, max_s=3600, give_up_s=MAX_AGE_S, unseen_s=47 * 3600),
     map_event=map_event,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
@@ -16,8 +18,7 @@ from gateway.config.faults import Faults, KeyPath, check, hint
 from gateway.config.settings import Instance, Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
     from gateway.plugin.destination import Destination
 
@@ -113,7 +114,9 @@ class Reader:
             destination=destination,
             config=config,
             secrets=Secrets({key: value for key, value in own.items() if key in secret}),
-            base_url=self._url(values.base_url, mine["base_url"], private, (*at, "base_url")) if "base_url" in mine else None,
+            base_url=self._url(values.base_url, mine["base_url"], private, (*at, "base_url"))
+            if "base_url" in mine
+            else None,
             allow_private=private,
             names=names.names,
             custom_names=names.custom_names,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gateway.config.faults import Faults, KeyPath
 from gateway.model.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 #: One piece of a string: an escaped dollar, a reference, or a dollar that is neither.
 _DOLLAR = re.compile(r"\$\$|\$\{([^}]*)\}|\$")

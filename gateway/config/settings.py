@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.consent import SHIPPED_REGIONS, Policy, RegionRule, Requirement
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Network: TypeAlias = IPv4Network | IPv6Network
 

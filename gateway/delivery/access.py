@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.delivery.breaker import Breaker
-from gateway.model.delivery import Verdict
+
+if TYPE_CHECKING:
+    import random
+
+    from gateway.model.delivery import Verdict
 
 #: First and longest time between two probes of a paused lane, in seconds.
 PROBE_FIRST_S, PROBE_MAX_S = 30.0, 900.0

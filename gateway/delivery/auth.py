@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import anyio
 import msgspec
 
-from gateway.config import Instance
-from gateway.delivery.clock import Clock
 from gateway.delivery.transport import Prepared, Transport
 from gateway.model.errors import GatewayError
 from gateway.plugin.auth import Bearer, Header, OAuth, Proof, Query, Signature
 from gateway.plugin.destination import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config import Instance
+    from gateway.delivery.clock import Clock
 
 #: Shown in place of a secret.
 REDACTED = "***"

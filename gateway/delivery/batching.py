@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.delivery.claims import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 
 @dataclass(slots=True)

@@ -1,22 +1,25 @@
-"""From a stored event to a claim: asked for consent again, checked for age, mapped. What cannot go gets its reason here."""
+"""From a stored event to a claim: asked for consent again, checked for age, mapped. What cannot go gets its reason."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.config import Instance
 from gateway.ingest.gate import Gate, accepts_test, age_limit
 from gateway.ingest.record import read
 from gateway.model.delivery import Action, Item, Skip, State
-from gateway.model.event import Event
 from gateway.outbox.lanes import Change, Due, Stored
 from gateway.outbox.packing import key_hash
 from gateway.privacy.consent import decide
 from gateway.privacy.minimize import Lens
+
+if TYPE_CHECKING:
+    from gateway.config import Instance
+    from gateway.model.event import Event
 
 
 @dataclass(slots=True)
@@ -92,7 +95,9 @@ class Claimer:
         limited = entry is not None and entry[0] == "send_limited"
         if not owed or decided.policy != self._gate.fingerprint:
             if not owed and not event.routed_to(self.instance.name):
-                return self._settled(stored, due, State.CANCELLED, "not_routed", "the event's own routing leaves it out")
+                return self._settled(
+                    stored, due, State.CANCELLED, "not_routed", "the event's own routing leaves it out"
+                )
             decision = decide(event.consent, event.region, self._requirement, self._gate.policy)
             if decision.action is Action.SKIP:
                 return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)

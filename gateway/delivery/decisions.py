@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from gateway.delivery.claims import Decided, read_decision
 from gateway.outbox import Outbox, lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Decisions kept in memory.
 CACHED = 10_000

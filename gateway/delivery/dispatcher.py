@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
-import httpx
-import pluggy
 
-from gateway.config import Instance, Settings
 from gateway.delivery.clock import Clock, SystemClock
 from gateway.delivery.lane import Lane, LaneStatus
 from gateway.delivery.sender import Sender
 from gateway.delivery.transport import Transport
 from gateway.ingest.gate import Gate
 from gateway.log import get_logger
-from gateway.model.delivery import Attempt
-from gateway.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import httpx
+    import pluggy
+
+    from gateway.config import Instance, Settings
+    from gateway.model.delivery import Attempt
+    from gateway.outbox import Outbox
 
 #: How often a process without the lease asks for it, in seconds.
 LEASE_S = 0.5

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from gateway.delivery.clock import Clock
 from gateway.delivery.judge import dead
 from gateway.delivery.sender import Answered, Sender
 from gateway.log import get_logger
 from gateway.model.delivery import Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
-from gateway.outbox.engine import Connection
 from gateway.outbox.lanes import Change, Receipt
 from gateway.outbox.packing import unpack_seqs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.delivery.clock import Clock
     from gateway.delivery.lane import Lane
+    from gateway.outbox.engine import Connection
 
 #: Questions in a row before looking again what is due.
 AT_ONCE = 20

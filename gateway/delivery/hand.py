@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from gateway.outbox.lanes import Due, Stored
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterable, Sequence
+
+    from gateway.outbox.lanes import Due, Stored
 
 
 class Hand:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gateway.config import Instance
 from gateway.delivery.claims import Claim
 from gateway.delivery.retry import Again, Past, after
-from gateway.delivery.sender import Answered
 from gateway.model.delivery import Kind, State, Verdict
 from gateway.outbox.lanes import Change, Tried
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from gateway.config import Instance
+    from gateway.delivery.sender import Answered
 
 
 @dataclass(slots=True)

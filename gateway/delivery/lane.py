@@ -8,35 +8,39 @@ memory. What a crash forgets of them is read again from the log: only what had b
 
 from __future__ import annotations
 
-import random
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from gateway.config import Instance
 from gateway.delivery import judge
 from gateway.delivery.access import Access, Pause
 from gateway.delivery.batching import Batches
 from gateway.delivery.claims import Claim, Claimer
-from gateway.delivery.clock import Clock
 from gateway.delivery.decisions import Decisions
 from gateway.delivery.followup import FollowUps
 from gateway.delivery.hand import Hand
 from gateway.delivery.ratelimit import RateLimit
 from gateway.delivery.retry import UNSEEN_WORDS
-from gateway.delivery.sender import Answered, Sender
 from gateway.delivery.serials import Serials
-from gateway.ingest.gate import Gate
 from gateway.log import get_logger
 from gateway.model.delivery import Attempt, Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
-from gateway.outbox.engine import Connection
 from gateway.outbox.lanes import Change, Due, LaneRow, Stored, Tried
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from gateway.config import Instance
+    from gateway.delivery.clock import Clock
+    from gateway.delivery.sender import Answered, Sender
+    from gateway.ingest.gate import Gate
+    from gateway.outbox.engine import Connection
 
 #: Events read from the log at a time.
 CHUNK = 500
@@ -59,7 +63,7 @@ class LaneStatus:
     """A lane as an operator sees it."""
 
     instance: str
-    #: `running`, `paused` (credentials or account), `broken` (the breaker is open) or `off` (another process dispatches).
+    #: `running`, `paused` (credentials or account), `broken` (breaker open) or `off` (another process dispatches).
     state: str
     #: Unix seconds since when; `None` while it runs.
     since: float | None = None
@@ -167,6 +171,10 @@ class Lane:
             self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
 
     @property
+    def _batch_limit(self) -> int:
+        return 1 if self._access.probing else min(self.instance.batch_size, self._sender.fits)
+
+    @property
     def _slots(self) -> int:
         return 1 if self._access.probing else self.instance.max_concurrency
 
@@ -183,7 +191,7 @@ class Lane:
             now = self._clock.now()
             if self._access.wait_s(now) > 0:
                 return []
-            if (batch := self._batches.ready(now, 1 if self._access.probing else self.instance.batch_size)) is not None:
+            if (batch := self._batches.ready(now, self._batch_limit)) is not None:
                 return batch
             if not self._buffer and not await self._refill(now):
                 break

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.config import Instance, Settings
 from gateway.delivery.auth import Signer, encode
 from gateway.delivery.claims import Claimer, plugin_bug, read_decision
 from gateway.delivery.clock import SystemClock
 from gateway.delivery.dispatcher import transport_for
-from gateway.ingest.pipeline import Door, Taken
 from gateway.ingest.record import read
 from gateway.model.delivery import Skip
-from gateway.model.event import Event
 from gateway.plugin.destination import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config import Instance, Settings
+    from gateway.ingest.pipeline import Door, Taken
+    from gateway.model.event import Event
 
 
 def preview(door: Door, taken: Taken, settings: Settings) -> dict[str, dict[str, Any]]:

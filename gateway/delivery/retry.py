@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gateway.model.delivery import Verdict
-from gateway.plugin.destination import Retry
+if TYPE_CHECKING:
+    from gateway.model.delivery import Verdict
+    from gateway.plugin.destination import Retry
 
 UNSEEN_WORDS = "an earlier try may have arrived; a repeat so late would count twice"
 

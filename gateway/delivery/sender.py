@@ -1,4 +1,4 @@
-"""One request: built by the plugin, encoded once, signed, sent, and its answer classified. Never raises on their account."""
+"""One request: built by the plugin, encoded once, signed, sent, its answer judged. Never raises on their account."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-from gateway.config import Instance
 from gateway.delivery.auth import Encoded, Signer, TokenRefused, TokenUnavailable, encode
 from gateway.delivery.claims import Claim, plugin_bug
-from gateway.delivery.clock import Clock
-from gateway.delivery.transport import Transport
 from gateway.model.delivery import Kind, Verdict
 from gateway.model.errors import TransportError
 from gateway.plugin import verdicts
 from gateway.plugin.destination import Batch, Request, Response
+
+if TYPE_CHECKING:
+    from gateway.config import Instance
+    from gateway.delivery.clock import Clock
+    from gateway.delivery.transport import Transport
 
 #: The longest `Retry-After` that is believed, in seconds.
 RETRY_AFTER_MAX_S = 86_400.0
@@ -47,6 +50,12 @@ class Sender:
     def __init__(self, instance: Instance, clock: Clock, transport: Transport) -> None:
         self._instance, self._clock, self._transport = instance, clock, transport
         self._signer = Signer(instance, clock, transport)
+        self._item_bytes = 1.0
+
+    @property
+    def fits(self) -> int:
+        """How many items of the last batch's size one request body can hold."""
+        return max(1, int(0.9 * self._instance.destination.limits.bytes / self._item_bytes))
 
     async def send(self, claims: Sequence[Claim]) -> Answered:
         """Send one batch: claims of one group."""
@@ -80,6 +89,8 @@ class Sender:
             encoded = encode(destination.build_request(batch, self._instance.config))
         except Exception as error:  # a plugin's mistake: found by halving, it costs one delivery
             return verdicts.refused("plugin_bug", plugin_bug(destination.name, "build_request", error), n)
+        if encoded.body is not None:
+            self._item_bytes = len(encoded.body) / n
         if encoded.body is not None and len(encoded.body) > destination.limits.bytes:
             return verdicts.refused("too_large", f"more than {destination.limits.bytes} bytes in one request", n)
         return encoded
@@ -140,7 +151,7 @@ class Sender:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """The header's seconds from now, whether given as seconds or as a date; `None` for what is neither (RFC 9110 §10.2.3)."""
+    """The header's seconds from now, whether given as seconds or as a date; `None` for neither (RFC 9110 §10.2.3)."""
     if value is None:
         return None
     text = value.strip()

@@ -1,4 +1,4 @@
-"""The one place that speaks HTTP to the outside: one deadline an attempt, no redirects, answers cut, addresses checked."""
+"""The one place that speaks HTTP to the outside: one deadline an attempt, no redirects, answers cut."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Transport:
         )
 
     async def _public_address(self, host: str, port: int) -> str:
-        """An address of `host` on the public internet. The connection goes to just this one: nothing is looked up twice.
+        """An address of `host` on the public internet. The connection goes to it: nothing is looked up twice.
 
         Raises `TransportError` when any of its addresses is private, link-local or otherwise not public.
         """

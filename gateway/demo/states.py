@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.model.delivery import State
 from gateway.outbox import lanes, queries
 from gateway.outbox.standing import decided, lane_rows
 from gateway.outbox.standing import standings as stand
 
 if TYPE_CHECKING:
-    from gateway.model.delivery import State
     from gateway.outbox.engine import Connection
 
 #: More events than the demo sends.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gateway.config import Source
+from gateway.ingest.gate import Gate, Routing, Seen
 from gateway.model.errors import Fault
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.config import Source
-    from gateway.ingest.gate import Gate, Routing, Seen
-    from gateway.privacy.hashing import DigestPlan
+from gateway.privacy.hashing import DigestPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Most events are alike in all of that, so that whole answers are kept and looked 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_us
 from gateway.schema import NAMEABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.config import Instance, Settings, Source
     from gateway.ingest.draft import BrowserHints, Draft, Setup
 
@@ -200,10 +199,11 @@ def shortest_age(instance: Instance) -> float | None:
 
 def age_limit(instance: Instance, event: Event) -> float | None:
     """The age in seconds past which the instance no longer takes this event; `None` for no limit."""
-    destination = instance.destination
+    destination, mine = instance.destination, instance.max_age_s
     own = destination.age_limit(event, instance.config) if destination.age_limit else destination.limits.max_age_s
-    limits = [limit for limit in (instance.max_age_s, own) if limit is not None]
-    return min(limits, default=None)
+    if own is None or mine is None:
+        return mine if own is None else own
+    return min(own, mine)
 
 
 def _age_limit(instance: Instance, draft: Draft) -> float | None:

@@ -18,11 +18,12 @@ from gateway.ingest.originals import with_original_times
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
+from gateway.outbox import Record
 from gateway.privacy.hashing import DigestPlan
 
 if TYPE_CHECKING:
     from gateway.config import Settings, Source
-    from gateway.outbox import Appended, Outbox, Record
+    from gateway.outbox import Appended, Outbox
 
 Stage: TypeAlias = Callable[[Draft, Setup], None]
 

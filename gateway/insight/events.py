@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.log import clean
+from gateway.model.delivery import State
 from gateway.outbox import queries, standing
+from gateway.outbox.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from gateway.model.delivery import State
     from gateway.outbox.engine import Connection
     from gateway.outbox.queries import EventRow
-    from gateway.outbox.standing import Standing
 
 #: Events looked at together.
 PAGE = 500

@@ -13,6 +13,7 @@ from gateway.insight.steps import Step, steps
 from gateway.log import clean
 from gateway.model.delivery import Skip
 from gateway.outbox import queries, standing
+from gateway.outbox.standing import AttemptRow
 from gateway.privacy.consent import STRINGS, decide
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.model.event import Consent, Event
     from gateway.outbox.engine import Connection
     from gateway.outbox.queries import EventRow
-    from gateway.outbox.standing import AttemptRow, Standing
+    from gateway.outbox.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,20 @@
-"""Taking events in: duplicates found, the rest appended to the log. Runs on the writer's thread, inside its transaction."""
+"""Taking events in: duplicates found, the rest appended to the log. Runs inside the writer's transaction."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.model.errors import OutboxError
-from gateway.outbox.engine import Connection
 from gateway.outbox.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.outbox.engine import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Appended:
 class Log:
     """The log's state that the writer's thread keeps beside the database: all of it can be made again from there.
 
-    The dedup index is an in-memory table attached to the writer's connection, so that it rolls back with the transaction;
+    The dedup index is an in-memory table attached to the writer's connection: it rolls back with the transaction;
     its truth is `intake.dedup_keys`, which other processes append to as well. `sync` reads what they added, under the
     write lock, before any key is looked up.
     """
@@ -152,7 +156,8 @@ class Log:
             db.execute("INSERT OR REPLACE INTO clear VALUES (?, ?)", (seq, record.clear))
         for name in held:
             db.execute(
-                "INSERT OR IGNORE INTO delivery (lane, seq, state, tries, frozen_s, next_at, unseen, code, message, changed_at) "
+                "INSERT OR IGNORE INTO delivery "
+                "(lane, seq, state, tries, frozen_s, next_at, unseen, code, message, changed_at) "
                 "SELECT id, ?, 'waiting', 0, frozen_s, ?, 0, 'consent_given', 'a copy of the event brought consent', ? "
                 "FROM lane WHERE instance = ?",
                 (seq, now, now, name),
@@ -207,7 +212,8 @@ def first_since(db: Connection, when: float) -> int:
     while low <= high:
         middle = (low + high) // 2
         row = db.execute(
-            "SELECT first_seq, committed_at, first_seq + count FROM intake WHERE first_seq >= ? ORDER BY first_seq LIMIT 1",
+            "SELECT first_seq, committed_at, first_seq + count FROM intake "
+            "WHERE first_seq >= ? ORDER BY first_seq LIMIT 1",
             (middle,),
         ).fetchone()
         if row is None or row[1] >= when:

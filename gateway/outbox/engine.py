@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.model.errors import OutboxError, OutboxFailed, OutboxFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 try:  # bundles a current SQLite; sqlite-utils takes it too, so that one library serves the process
     from pysqlite3 import dbapi2 as sqlite3

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
-from gateway.outbox.engine import Connection
 from gateway.outbox.packing import pack, pack_seqs, positions, unpack_seqs
+
+if TYPE_CHECKING:
+    from gateway.outbox.engine import Connection
 
 #: Attempts after which every delivery is settled, unless it has a row of its own.
 SETTLING = ("delivered", "received", "mixed")
@@ -167,7 +170,8 @@ def read_due(db: Connection, lane: int, now: float, limit: int) -> list[Due]:
 def next_due(db: Connection, lane: int) -> float | None:
     """When the next waiting delivery is due, Unix seconds."""
     row = db.execute(
-        f"SELECT d.next_at FROM delivery d WHERE d.lane = ? AND d.state = 'waiting' AND {_FREE} ORDER BY d.next_at LIMIT 1",
+        f"SELECT d.next_at FROM delivery d WHERE d.lane = ? AND d.state = 'waiting' AND {_FREE} "
+        "ORDER BY d.next_at LIMIT 1",
         (lane,),
     ).fetchone()
     return row[0] if row else None

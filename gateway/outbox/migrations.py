@@ -1,19 +1,21 @@
 """The database's shape, as steps that only go forward. Applied at start, each in a transaction.
 
-An event is stored once. That a destination owes it nothing, or has it still to send, is told by the event's decision and
-the destination's position in the log (`lane.cursor`); only what departs from that (to be tried again, dead, expired …) has a
-row of its own in `delivery`. Delivered is what a row of `attempt` says was delivered.
+An event is stored once. That a destination has nothing to do with it, or has it still to send, is told by the event's
+decision and the destination's position in the log (`lane.cursor`); only what departs from that (to be tried again,
+dead, expired …) has a row of its own in `delivery`. Delivered is what a row of `attempt` says was delivered.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database, Migrations
 
 from gateway.model.errors import OutboxError
 from gateway.outbox.engine import Connection, FileLock, sqlite3, translated
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 migrations = Migrations("gateway")
 
@@ -94,7 +96,9 @@ def m002_the_lanes(db: Any) -> None:
         ) WITHOUT ROWID"""
     )
     db.execute("CREATE INDEX delivery_due ON delivery (lane, next_at) WHERE state = 'waiting'")
-    db.execute("CREATE INDEX delivery_serial ON delivery (lane, serial, seq) WHERE serial IS NOT NULL AND state = 'waiting'")
+    db.execute(
+        "CREATE INDEX delivery_serial ON delivery (lane, serial, seq) WHERE serial IS NOT NULL AND state = 'waiting'"
+    )
     db.execute("CREATE INDEX delivery_dead ON delivery (lane, changed_at) WHERE state = 'dead'")
     db.execute(
         """
@@ -139,8 +143,8 @@ def migrate(db: Connection, path: Path) -> None:
         applied = {migration.name for migration in migrations.applied(utils)} if _has_migrations(utils) else set()
         if newer := applied - known:
             raise OutboxError(
-                f"{path}: the database was written by a newer version of the gateway ({', '.join(sorted(newer))}); nothing "
-                "was changed. Run that version, or restore a backup from before the upgrade"
+                f"{path}: the database was written by a newer version of the gateway ({', '.join(sorted(newer))}); "
+                "nothing was changed. Run that version, or restore a backup from before the upgrade"
             )
         migrations.apply(utils)
     except sqlite3.Error as error:

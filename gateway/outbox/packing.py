@@ -6,7 +6,10 @@ import hashlib
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def pack(code: str, numbers: Iterable[int]) -> bytes:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gateway.outbox.append import first_since
-from gateway.outbox.engine import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.outbox.engine import Connection
 
 #: Rows touched in one step.
 STEP = 5_000
@@ -37,7 +41,8 @@ def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float) -> in
     limit = min(first_since(db, older_than) - 1, _settled_up_to(db, lanes))
     return int(
         db.execute(
-            "UPDATE event SET payload = NULL WHERE seq IN (SELECT seq FROM event WHERE seq <= ? AND payload IS NOT NULL "
+            "UPDATE event SET payload = NULL WHERE seq IN ("
+            "SELECT seq FROM event WHERE seq <= ? AND payload IS NOT NULL "
             f"AND seq NOT IN {_waiting(lanes)} ORDER BY seq LIMIT ?)",
             (limit, STEP),
         ).rowcount

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from queue import Empty, LifoQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
@@ -17,6 +15,10 @@ from gateway.outbox.append import Appended, Log, Record
 from gateway.outbox.engine import Connection, FileLock, connect, sqlite3, translated
 from gateway.outbox.migrations import migrate
 from gateway.outbox.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -31,7 +33,9 @@ class Outbox:
     functions of the writer's connection, run in its next group (`write`).
     """
 
-    def __init__(self, path: Path, *, dedup_window_s: float = 7 * 86400.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, dedup_window_s: float = 7 * 86400.0, clock: Callable[[], float] = time.time
+    ) -> None:
         """Open or make the file and bring it to this version's shape. Raises `OutboxError`."""
         self.path = path
         if not path.parent.is_dir():
@@ -142,5 +146,3 @@ class Outbox:
         if self._writer is None:
             raise OutboxError("the outbox was not started")
         return self._writer
-
-

@@ -1,7 +1,7 @@
 """The one thread that writes: everything that waits goes into one transaction (group commit).
 
-A caller hands over records or a function of the connection and gets a future. Groups form by themselves behind the commit that is
-running; a timer would add nothing. A failed disk is never tried again: the thread stops and says so.
+A caller hands over records or a function of the connection and gets a future. Groups form by themselves behind the
+commit that is running; a timer would add nothing. A failed disk is never tried again: the thread stops and says so.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed
 from gateway.outbox.append import Appended, Log, Record
 from gateway.outbox.engine import Connection, connect, is_of_a_statement, sqlite3, transaction, translated
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.model.delivery import Attempt
     from gateway.plugin.destination import Destination
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.model.delivery import Item, Skip
-from gateway.model.event import Event
 from gateway.plugin import compiling
+
+if TYPE_CHECKING:
+    from gateway.model.event import Event
 
 Source: TypeAlias = str | Callable[[Any], Any]
 

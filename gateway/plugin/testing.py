@@ -3,7 +3,7 @@
     TestAcme = destination_contract(ACME, golden=Path(__file__).parent / "golden/acme")
 
 A golden case is a JSON file (`schemas/golden-case.schema.json`): events as a site posts them, the requests they become,
-and how the platform's answers are judged. `pytest --update-golden` rewrites `expect`; read that diff as carefully as code.
+and how the platform's answers are judged. `pytest --update-golden` rewrites `expect`; read that diff as you read code.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -34,13 +33,52 @@ from gateway.privacy.hashing import DigestPlan, hash_user_data
 from gateway.privacy.minimize import Lens
 from gateway.privacy.normalize import RULES
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 #: When golden events happened, unless they say: 2026-11-20T14:03:09Z.
 GOLDEN_TIME = 1795183389
 
 #: Answers that no classification may trip over.
-ODD_BODIES = (b"", b"null", b"[]", b"{}", b"1", b'"x"', b"<html>502</html>", b"\xff\xfe", b'{"error":1}', b'{"error":[]}')
+ODD_BODIES = (
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"1",
+    b'"x"',
+    b"<html>502</html>",
+    b"\xff\xfe",
+    b'{"error":1}',
+    b'{"error":[]}',
+)
 ODD_CODES: tuple[Any, ...] = (None, 0, 1, -1, "1", "", [], {}, 10**30, True)
-STATUSES = (0, 200, 201, 204, 207, 301, 302, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504, 599)
+STATUSES = (
+    0,
+    200,
+    201,
+    204,
+    207,
+    301,
+    302,
+    400,
+    401,
+    403,
+    404,
+    405,
+    408,
+    409,
+    410,
+    413,
+    415,
+    422,
+    429,
+    500,
+    502,
+    503,
+    504,
+    599,
+)
 
 
 def load(path: str | Path) -> ModuleType:
@@ -312,7 +350,11 @@ def destination_contract(destination: Destination, *, golden: Path) -> type:
             for event in views(destination, case):
                 item = destination.map_event(event, config)
                 if not isinstance(item, Skip):
-                    ids = {event.event_id, str(event.custom_data.get("order_id")), str(event.original_event.get("order_id"))}
+                    ids = {
+                        event.event_id,
+                        str(event.custom_data.get("order_id")),
+                        str(event.original_event.get("order_id")),
+                    }
                     carried = list(_strings(item))
                     assert any(one in text for one in ids for text in carried), "no dedup id in the item"
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.model.delivery import Kind, Verdict
-from gateway.plugin.destination import Response
+
+if TYPE_CHECKING:
+    from gateway.plugin.destination import Response
 
 #: How much of a platform's words is kept.
 MESSAGE_CHARACTERS = 500

@@ -7,6 +7,7 @@ then the region's default. A denial always wins over a grant.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING
 from gateway.model.delivery import Action, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.model.event import Consent
 
 #: The flags, in the order in which a missing one is named.

@@ -7,6 +7,7 @@ distinct rule that some configured destination declares.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -20,7 +21,7 @@ from gateway.privacy.normalize import NOWHERE, RULES, Place, RuleFunction
 from gateway.privacy.places import country_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 #: Match keys that a destination may ask for unhashed.
 CLEAR_KEYS = frozenset(("city", "state", "zip", "country"))

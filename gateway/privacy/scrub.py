@@ -128,7 +128,13 @@ def _scrub_fragment(fragment: str, keep_click_ids: bool, parameters: Allow | Non
 def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str | None:
     """The name under which this parameter goes, `None` if it stays."""
     raw_name, equals, value = part.partition("=")
-    if parameters is None and value.isalnum() and value.isascii() and _PLAIN.fullmatch(raw_name) and _ordinary(raw_name):
+    if (
+        parameters is None
+        and value.isalnum()
+        and value.isascii()
+        and _PLAIN.fullmatch(raw_name)
+        and _ordinary(raw_name)
+    ):
         return None  # nearly always
     name = decoded(raw_name)
     lower = name.lower()

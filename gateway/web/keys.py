@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gateway.config import Source
 from gateway.ingest.problem import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.config import Source
 
 #: What a 401 says about how a key is to be brought (RFC 9110 § 11.6.1).
 CHALLENGE = 'Bearer realm="gateway", Basic realm="gateway"'

@@ -10,27 +10,26 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from gateway import config, registry
-from gateway.config import changes_needing_restart
+from gateway.config import Settings, changes_needing_restart
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.log import get_logger
 from gateway.model.errors import GatewayError
+from gateway.registry import Registry
 from gateway.web.standing import open_lanes
 from gateway.web.upkeep import upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from gateway.config import Settings
     from gateway.model.delivery import Attempt
     from gateway.outbox import Outbox
-    from gateway.registry import Registry
 
 #: Exit codes: something is wrong; the disk failed (EX_IOERR of sysexits.h).
 EXIT_WRONG, EXIT_DISK = 1, 74

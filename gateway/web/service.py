@@ -6,8 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateway.config import Settings
+from gateway.delivery.dispatcher import Dispatcher
 from gateway.ingest.pipeline import Door
 from gateway.model.errors import OutboxFull
+from gateway.outbox import Outbox
 from gateway.web.body import Budget, Pace
 from gateway.web.keys import Keys
 from gateway.web.metrics import Metrics
@@ -17,11 +20,10 @@ from gateway.web.standing import Stopped, paused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.config import Settings, Source
-    from gateway.delivery.dispatcher import Dispatcher, LaneStatus
+    from gateway.config import Source
+    from gateway.delivery.dispatcher import LaneStatus
     from gateway.ingest.decode import Body
     from gateway.ingest.draft import BrowserHints
-    from gateway.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
