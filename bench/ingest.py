@@ -69,7 +69,5 @@ def _report(batch: int, pairs: list[tuple[Measured, Measured]]) -> None:
     p99, noop_p99 = middle(ours.p99_ms for _, ours in pairs), middle(noop.p99_ms for noop, _ in pairs)
     name = "single events" if batch == 1 else f"batches of {batch}"
     print(f"  {name}: {middle(ours.rate for _, ours in pairs):,.0f} events/s, {core:,.0f} per core-second")
-    print(
     print(f"    against the no-op: rate {rate:.2f}, per core {core / noop_core:.2f};", end=" ")
     print(f"p99 {p99:.1f} ms against {noop_p99:.1f} ms")
-    )

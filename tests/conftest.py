@@ -1,4 +1,4 @@
-"""What tests of several folders share: a clock that is not real, a platform that is scripted, and lanes between them."""
+"""What tests of several folders share: a clock that is not real, a scripted platform, and lanes between them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -22,11 +21,15 @@ from gateway.config import ConsentSettings, Instance, OutboxSettings, Settings, 
 from gateway.delivery.dispatcher import Dispatcher, LaneStatus
 from gateway.ingest.decode import Body
 from gateway.ingest.pipeline import Door
-from gateway.model.delivery import Attempt, Verdict
-from gateway.model.event import Event
 from gateway.outbox import Outbox, queries, standing
 from gateway.outbox.lanes import open_lane
 from gateway.plugin import Destination, Request, Response, Skip, verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.model.delivery import Attempt, Verdict
+    from gateway.model.event import Event
 
 #: Where virtual time begins, Unix seconds.
 START = 1_795_000_000.0
@@ -276,18 +279,16 @@ class World:
                 yield dispatcher
             finally:
                 dispatcher.stop()
-                stopping = anyio.Event()
-                tasks.start_soon(self._let_stop, stopping)
-                while dispatcher.has_lease:
-                    await anyio.lowlevel.checkpoint()
-                stopping.set()
+                await self._stopped(dispatcher)
 
-    async def _let_stop(self, stopped: anyio.Event) -> None:
+    async def _stopped(self, dispatcher: Dispatcher) -> None:
         """What waits for a time comes to its end."""
-        while not stopped.is_set():
+        for _ in range(1000):
             await self.clock._settle()
-            if not stopped.is_set():
-                self.clock._advance(min((at for at, _ in self.clock._waiting), default=0.0))
+            if not dispatcher.has_lease:
+                return
+            self.clock._advance(min((at for at, _ in self.clock._waiting), default=0.0))
+        raise AssertionError("the dispatcher does not end")
 
     def status(self, name: str = "acme") -> LaneStatus:
         """How a lane is."""

@@ -72,6 +72,8 @@ class Seen:
     stored: Mapping[str, Any]
     region: str | None
     click_ids: bool
+    #: What a decision depends on.
+    gist: tuple[Any, ...]
 
 
 class Gate:
@@ -106,7 +108,7 @@ class Gate:
         consent = parse_consent(raw, gpc=gpc)
         said = {name: value for name in Consent.__slots__ if (value := getattr(consent, name)) is not None}
         region = consent.region or source.region
-        return Seen(consent, said, region, may_use_click_ids(consent, region, self.policy))
+        return Seen(consent, said, region, may_use_click_ids(consent, region, self.policy), _gist(consent, region))
 
     def route(self, draft: Draft) -> Routing:
         """The answer for an event."""
@@ -115,8 +117,7 @@ class Gate:
         old = draft.received_at - draft.event_time > self._youngest_limit
         key = (
             raw["event_name"],
-            _gist(draft.seen.consent),
-            draft.seen.region,
+            draft.seen.gist,
             raw.get("test", False),
             tuple(wanted.items()) if wanted else None,
         )
@@ -236,10 +237,10 @@ def _fingerprint(policy: Policy, requirements: Mapping[str, Requirement]) -> str
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def _gist(consent: Consent) -> tuple[Any, ...]:
+def _gist(consent: Consent, region: str | None) -> tuple[Any, ...]:
     """What a decision depends on: of the strings only whether they are there."""
     flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
-    return (*flags, consent.gpc, *(name for name in STRINGS if getattr(consent, name) is not None))
+    return (region, *flags, consent.gpc, *(name for name in STRINGS if getattr(consent, name) is not None))
 
 
 def _hashable(pair: tuple[str, Any]) -> tuple[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Events that adjust another → the name of that one.
 ADJUSTS = {"Refund": "Purchase"}
+_NAMES = tuple(ADJUSTS)  # names of events that are not valid yet may be anything: compared, not hashed
 
 
 async def with_original_times(events: list[Any], sources: Collection[str], outbox: Outbox) -> list[Any]:
@@ -24,9 +25,9 @@ async def with_original_times(events: list[Any], sources: Collection[str], outbo
 
     `sources`: names of the sources whose events may be meant. Events need not be valid yet; none is changed in place.
     """
+    if not any(isinstance(raw, dict) and raw.get("event_name") in _NAMES for raw in events):
+        return events  # nearly always
     wanted = {index: ids for index, raw in enumerate(events) if (ids := _originals(raw))}
-    if not wanted:
-        return events
 
     def look(db: Connection) -> dict[int, float]:
         found = {}

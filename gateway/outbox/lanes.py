@@ -295,13 +295,8 @@ def close_receipt(
     """
     row = db.execute("SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)).fetchone()
     seqs = unpack_seqs(*row)
-    own = {
-        seq
-        for (seq,) in db.execute(
-            "SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, seqs[0], seqs[-1])
-        )
-    }
-    seqs = [seq for seq in seqs if seq not in own]
+    elsewhere = _elsewhere(db, lane, receipt.attempt, seqs[0], seqs[-1])
+    seqs = [seq for seq in seqs if seq not in elsewhere]
     db.execute(
         "UPDATE attempt SET verdict = ?, code = ?, message = ? WHERE id = ?", (verdict, code, message, receipt.attempt)
     )
@@ -317,6 +312,19 @@ def close_receipt(
             now=now,
         )
     return len(seqs)
+
+
+def _elsewhere(db: Connection, lane: int, attempt: int, first: int, last: int) -> set[int]:
+    """Numbers from `first` to `last` that have a row or were sent again since: the attempt tells nothing of them."""
+    rows = db.execute("SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, first, last))
+    found = {row[0] for row in rows}
+    since = db.execute(
+        "SELECT first_seq, count, seqs FROM attempt WHERE lane = ? AND id > ? AND last_seq >= ? AND first_seq <= ?",
+        (lane, attempt, first, last),
+    )
+    for row in since:
+        found.update(unpack_seqs(*row))
+    return found
 
 
 def set_pause(db: Connection, lane: int, paused_at: float | None, code: str, message: str, frozen_s: float) -> None:

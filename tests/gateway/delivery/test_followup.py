@@ -29,7 +29,7 @@ def report(response):
 
 @pytest.fixture
 def asked(world, use):
-    """The platform acknowledges everything and reports what the list says, one entry each question, the last for ever."""
+    """The platform acknowledges everything and reports what the list says, the last entry for ever."""
     reports: list[str] = []
     questions: list[float] = []
     plan = FollowUp(first_s=10, factor=2, max_s=40, give_up_s=200, build_request=question, classify=report)
@@ -94,16 +94,30 @@ async def test_what_it_loses_twice_is_a_dead_letter(asked):
     assert asked.standing("a").code == "INTERNAL_ERROR"
 
 
-async def test_that_others_were_sent_again_costs_nobody_its_own_second_chance(asked):
-    """Two requests that were sent again span the numbers of a third that was not."""
-    asked.platform.answer = lambda ids: [
-        "again" if one == "b" and len(asked.platform.requests) == 1 else "received" for one in ids
-    ]
+async def test_that_others_were_sent_again_costs_nobody_its_own_second_chance(asked, use):
+    """A request that was sent again spans the number of another that was not."""
+    plan = asked.settings.enabled["acme"].follow_up
+    asked.configured(use(follow_up=plan, group_key=lambda event, config: event.event_name))
     asked.reports += ["resend", "resend", "done"]
     async with asked.running():
-        await asked.post("a", "b", "c")
+        events = [
+            {"event_name": name, "event_id": one} for name, one in (("Lead", "a"), ("Refund", "b"), ("Lead", "c"))
+        ]
+        await asked.post_events(events)
         await asked.clock.until(reported(asked, "a", "b", "c"))
+    assert sorted(asked.platform.requests) == [["a", "c"], ["a", "c"], ["b"], ["b"]]
     assert asked.states("a", "b", "c") == ["delivered"] * 3
+
+
+async def test_a_report_says_nothing_of_what_was_sent_in_another_request_since(asked):
+    scripted = [["received", "again"]]
+    asked.platform.answer = lambda ids: scripted.pop(0) if scripted else "received"
+    asked.reports += ["failed", "done"]
+    async with asked.running():
+        await asked.post("a", "b")
+        await asked.clock.until(reported(asked, "a", "b"))
+    assert asked.platform.requests == [["a", "b"], ["b"]]
+    assert asked.states("a", "b") == ["dead", "delivered"]
 
 
 async def test_a_permission_that_is_gone_pauses_the_lane_and_the_events_go_again(asked):

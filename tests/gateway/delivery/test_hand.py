@@ -80,7 +80,7 @@ def test_the_cursor_never_passes_a_number_that_is_not_settled_and_all_are_reache
     hand, settled, in_hand = Hand(), set[int](), set[int]()
 
     def read(count: int) -> None:
-        seqs = [seq for seq in range(hand.scan + 1, size + 1)][:count]
+        seqs = range(hand.scan + 1, size + 1)[:count]
         in_hand.update(one.seq for one in hand.take_log(stored(*seqs)))
 
     for what, number in steps:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -14,6 +13,9 @@ from gateway.model.errors import OutboxFull
 from gateway.outbox import lanes
 from gateway.plugin import Limits, Request, Retry
 from gateway.privacy.consent import RegionRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.anyio
 
@@ -666,7 +668,7 @@ async def test_a_token_refused_once_is_renewed_and_a_second_time_pauses(world):
 
 async def test_the_observer_hears_of_each_try_and_its_mistake_costs_nothing(world):
     class Manager:
-        class hook:  # noqa: N801  # as pluggy spells it
+        class hook:  # as pluggy spells it
             @staticmethod
             def delivery_attempted(attempt):
                 raise RuntimeError("of an observer")
