@@ -14,7 +14,6 @@ from gateway.model.delivery import Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
 from gateway.outbox.lanes import Change, Receipt
-from gateway.outbox.packing import unpack_seqs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,11 +125,8 @@ class FollowUps:
             return None
         if verdict.kind is Kind.PAUSE:  # they go again once the operator has mended it
             return Change(0, State.WAITING, 1, now, next_at=now, code=verdict.code, message=verdict.message)
-        if verdict.kind is Kind.RETRY:
-            first, count, seqs = db.execute(
-                "SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)
-            ).fetchone()
-            if lanes.times_resent(db, self._lane.id, unpack_seqs(first, count, seqs)[0]) == 0:
-                at = now + (verdict.after_s or 0.0)
-                return Change(0, State.WAITING, 1, now, next_at=at, code=verdict.code, message=verdict.message)
+        first = lanes.seqs_of(db, receipt.attempt)[0]
+        if verdict.kind is Kind.RETRY and lanes.times_resent(db, self._lane.id, first) == 0:
+            at = now + (verdict.after_s or 0.0)
+            return Change(0, State.WAITING, 1, now, next_at=at, code=verdict.code, message=verdict.message)
         return dead(0, 1, now, verdict.code, verdict.message)

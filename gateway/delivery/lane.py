@@ -158,8 +158,7 @@ class Lane:
 
     async def _open(self) -> None:
         def work(db: Connection) -> tuple[LaneRow, set[int], list[tuple[int, int]]]:
-            end = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM event").fetchone()[0]
-            row = lanes.open_lane(db, self.instance.name, end)
+            row = lanes.open_lane(db, self.instance.name, lanes.end_of_log(db))
             return row, lanes.settled_after(db, row.id, row.cursor), lanes.waiting_serials(db, row.id)
 
         row, settled, waiting = await self._outbox.write(work)

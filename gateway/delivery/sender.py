@@ -140,14 +140,21 @@ class Sender:
             found = [_checked(verdict, n)] if isinstance(verdict, Verdict) else [_checked(one, 1) for one in verdict]
             if not isinstance(verdict, Verdict) and len(found) != n:
                 raise ValueError("classify gave another number of verdicts than there were events")
-        except Exception as error:  # a plugin's mistake: the answer counts as unknown
-            tries = destination.retry.unknown_tries
-            return verdicts.retry("plugin_bug", plugin_bug(destination.name, "classify", error), tries=tries)
+        except Exception as error:  # a plugin's mistake
+            return self._unreadable(response, n, plugin_bug(destination.name, "classify", error))
         found = [replace(one, message=self._signer.redacted(one.message)) for one in found]
         least = retry_after(response.headers.get("retry-after"), self._clock.now())
         if least is not None:
             found = [_not_before(one, least) for one in found]
         return found[0] if isinstance(verdict, Verdict) else found
+
+    def _unreadable(self, response: Response, n: int, words: str) -> Verdict:
+        """An answer that the plugin cannot read. Only where the status says that the platform works can an event of
+        the batch be to blame: it is found by halving, under the same event ids. Otherwise it is tried again.
+        """
+        if response.status in (408, 425, 429) or response.status >= 500:
+            return verdicts.retry("plugin_bug", words)
+        return verdicts.refused("plugin_bug", words, n)
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,18 +63,26 @@ class Transport:
         """`transport`: what stands in for the network in tests."""
         self._allow_private = allow_private or transport is not None
         self._timeout_s = timeout_s
-        self._addresses: dict[str, tuple[float, str]] = {}
+        self._addresses: dict[str, tuple[float, deque[str]]] = {}
         self._client = httpx.AsyncClient(
             transport=transport,
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(None, connect=timeout_s),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
     async def send(self, prepared: Prepared) -> Response:
         """Send and read the answer. Raises `TransportError` when none came."""
+        try:
+            return await self._attempt(prepared)
+        except TransportError as error:
+            if error.reason == "connect":
+                self._try_next_address(prepared.url)
+            raise
+
+    async def _attempt(self, prepared: Prepared) -> Response:
         progress = _Progress()
         try:
             with anyio.fail_after(self._timeout_s):
@@ -130,18 +139,24 @@ class Transport:
         now = anyio.current_time()
         known = self._addresses.get(host)
         if known is not None and known[0] > now:
-            return known[1]
+            return known[1][0]
         try:
-            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         except (OSError, UnicodeError):
             raise TransportError("connect", f"{host}: no such host", sent=False) from None
-        addresses = [entry[4][0] for entry in found]
+        addresses = deque(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
-            if not is_public(str(address)):
+            if not is_public(address):
                 words = f"{host} is not on the public internet; allow_private = true permits that"
                 raise TransportError("address_refused", words, sent=False)
-        self._addresses[host] = (now + DNS_TTL_S, str(addresses[0]))
-        return str(addresses[0])
+        self._addresses[host] = (now + DNS_TTL_S, addresses)
+        return addresses[0]
+
+    def _try_next_address(self, url: str) -> None:
+        """No connection came about: the next attempt goes to another of the host's addresses, if it has several."""
+        known = self._addresses.get(httpx.URL(url).host)
+        if known is not None:
+            known[1].rotate(-1)
 
 
 def is_public(address: str) -> bool:

@@ -13,6 +13,8 @@ from gateway.model.delivery import State
 from gateway.outbox.packing import pack, pack_seqs, positions, unpack_seqs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.outbox.engine import Connection
 
 #: Attempts after which every delivery is settled, unless it has a row of its own.
@@ -104,6 +106,11 @@ class Receipt:
     sent_at: float
     asked: int
     next_at: float
+
+
+def end_of_log(db: Connection) -> int:
+    """The number behind the last event."""
+    return int(db.execute("SELECT coalesce(max(seq), 0) + 1 FROM event").fetchone()[0])
 
 
 def open_lane(db: Connection, instance: str, end: int) -> LaneRow:
@@ -247,6 +254,11 @@ def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None
         )
 
 
+def seqs_of(db: Connection, attempt: int) -> Sequence[int]:
+    """The events of a request."""
+    return unpack_seqs(*db.execute("SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (attempt,)).fetchone())
+
+
 def times_resent(db: Connection, lane: int, seq: int) -> int:
     """How often a platform's late report had this event sent again."""
     rows = db.execute(
@@ -350,3 +362,27 @@ def serial_delivered(db: Connection, lane: int, serial: int) -> int | None:
             if own is None and (best is None or seq > best):
                 best = seq
     return best
+
+
+def open_lanes(db: Connection, instances: Iterable[str]) -> None:
+    """Give each destination its place in the log, before the first event that it is promised is stored."""
+    end = end_of_log(db)
+    for name in instances:
+        open_lane(db, name, end)
+
+
+def lane_ids(db: Connection, instances: Iterable[str]) -> list[int] | None:
+    """The lanes of these destinations; `None` while one has none yet."""
+    known = dict(db.execute("SELECT instance, id FROM lane"))
+    found = [known.get(name) for name in instances]
+    return None if None in found else [number for number in found if number is not None]
+
+
+def paused(db: Connection, instances: Iterable[str]) -> list[LaneRow]:
+    """Which of these destinations are paused, as the process that dispatches wrote it down."""
+    wanted = set(instances)
+    rows = db.execute(
+        "SELECT id, instance, cursor, paused_at, pause_code, pause_message, frozen_s FROM lane "
+        "WHERE paused_at IS NOT NULL"
+    )
+    return [row for row in (LaneRow(*one) for one in rows) if row.instance in wanted]

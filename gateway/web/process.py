@@ -21,8 +21,8 @@ from gateway.config import Settings, changes_needing_restart
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.log import get_logger
 from gateway.model.errors import GatewayError
+from gateway.outbox.lanes import open_lanes
 from gateway.registry import Registry
-from gateway.web.standing import open_lanes
 from gateway.web.upkeep import upkeep
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import contextlib
+import gc
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ from gateway.log import get_logger
 from gateway.model.errors import ConfigError
 from gateway.outbox import Outbox
 from gateway.outbox.engine import version_is_unsafe
+from gateway.outbox.lanes import open_lanes
 from gateway.web.app import App
 from gateway.web.body import Pace
 from gateway.web.metrics import Metrics
 from gateway.web.process import EXIT_WRONG, Loaded, Process, load
 from gateway.web.protocol import with_deadline
 from gateway.web.service import Effective, Service
-from gateway.web.standing import open_lanes
 from gateway.web.workers import Supervisor
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.ingest.pipeline import Door
 from gateway.model.errors import OutboxFull
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, lanes
 from gateway.web.body import Budget, Pace
 from gateway.web.keys import Keys
 from gateway.web.metrics import Metrics
 from gateway.web.problem import FULL_S
-from gateway.web.standing import Stopped, paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +23,19 @@ if TYPE_CHECKING:
     from gateway.delivery.dispatcher import LaneStatus
     from gateway.ingest.decode import Body
     from gateway.ingest.draft import BrowserHints
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A destination that takes nothing for now."""
+
+    instance: str
+    #: `paused`, or `broken` while the platform does not answer.
+    state: str
+    #: Unix seconds.
+    since: float | None
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +77,14 @@ class Service:
 
     async def stopped(self) -> list[Stopped]:
         """The destinations that take nothing for now."""
-        lanes = self.lanes()
-        if lanes is None:
+        running = self.lanes()
+        if running is None:
             enabled = self.effective.settings.enabled
-            return await self.outbox.read(lambda db: paused(db, enabled))
+            rows = await self.outbox.read(lambda db: lanes.paused(db, enabled))
+            return [Stopped(row.instance, "paused", row.paused_at, row.pause_code, row.pause_message) for row in rows]
         return [
             Stopped(lane.instance, lane.state, lane.since, lane.code, lane.message)
-            for lane in lanes
+            for lane in running
             if lane.state in ("paused", "broken")
         ]
 

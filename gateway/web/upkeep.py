@@ -10,7 +10,7 @@ import anyio
 from gateway.log import get_logger
 from gateway.model.errors import OutboxError
 from gateway.outbox import retention
-from gateway.web.standing import lane_ids
+from gateway.outbox.lanes import lane_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

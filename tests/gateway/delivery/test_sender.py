@@ -108,11 +108,14 @@ async def test_the_body_is_the_plugins_json_in_bytes(sent):
     [None, "ok", [verdicts.delivered()], [verdicts.delivered()] * 3, [None, None], 7],
     ids=["none", "a word", "too few", "too many", "no verdicts", "a number"],
 )
-async def test_what_is_no_verdict_counts_as_an_unknown_answer(sent, verdict):
-    found = (await sent(count=2, classify=lambda response, n: verdict)).verdict
+@pytest.mark.parametrize(
+    ("status", "kind"), [(200, Kind.SPLIT), (400, Kind.SPLIT), (429, Kind.RETRY), (503, Kind.RETRY)]
+)
+async def test_what_is_no_verdict_is_the_plugins_mistake(sent, verdict, status, kind):
+    answered = await sent(lambda request: httpx.Response(status), 2, classify=lambda response, n: verdict)
+    found = answered.verdict
     assert isinstance(found, Verdict)
-    assert (found.kind, found.code) == (Kind.RETRY, "plugin_bug")
-    assert found.tries is not None
+    assert (found.kind, found.code) == (kind, "plugin_bug")
     assert "acme: classify" in found.message
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from gateway.config import Instance, OutboxSettings, Server, Settings, Source
 from gateway.outbox import Outbox
+from gateway.outbox.lanes import open_lanes
 from gateway.plugin import Destination, Request, verdicts
 from gateway.web.app import App
 from gateway.web.service import Effective, Service
-from gateway.web.standing import open_lanes
 
 WRITE_KEY, PUBLIC_KEY = "write-key-of-the-shop", "public-key-of-the-shop"
 SHOP = "https://shop.example"
