@@ -44,6 +44,10 @@ _PERSONAL = (
     (re.compile(r"\b[0-9a-fA-F]{64}\b"), "[digest]"),
     (re.compile(r"\+\d[\d ().-]{6,}\d"), "[phone]"),
 )
+#: IP addresses, which only platforms quote: in our own lines they are the operator's.
+_ADDRESS = re.compile(
+    r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{1,4})*\b"
+)
 _LONGEST = 1_000
 
 Line: TypeAlias = MutableMapping[str, Any]
@@ -115,6 +119,11 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [clean(entry) for entry in value]
     return clean(str(value))
+
+
+def platform_words(text: str) -> str:
+    """What a platform said, as it may be kept: it likes to quote what it was sent."""
+    return _ADDRESS.sub("[address]", clean(text))
 
 
 def frames(trace: TracebackType | None) -> list[str]:

@@ -22,7 +22,6 @@ _TEXT = """\
 # trusted_proxies = ["10.0.0.0/8"]     # whose X-Forwarded-For is believed
 # max_body_bytes = "5MB"
 # max_events = 1000                    # in one request
-admin_token = "{admin_token}"
 
 [outbox]
 # url = "sqlite:///gateway.db"         # relative to this file; four slashes: absolute
@@ -104,9 +103,9 @@ access_token = "${{SNAPCHAT_ACCESS_TOKEN}}"
 
 def fresh() -> str:
     """A configuration with random keys, different each time."""
-    return _TEXT.format(admin_token=secrets.token_urlsafe(KEY_BYTES), write_key=secrets.token_urlsafe(KEY_BYTES))
+    return _TEXT.format(write_key=secrets.token_urlsafe(KEY_BYTES))
 
 
 def example() -> str:
     """The same with keys that everybody knows: they are refused unless the gateway listens to this machine only."""
-    return _TEXT.format(admin_token="example-admin-token-0000", write_key="example-write-key-0000")
+    return _TEXT.format(write_key="example-write-key-0000")

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, zip_longest
 from typing import Any
 
 from gateway.plugin import (
@@ -148,7 +149,10 @@ def customer_type(event: Event) -> str | None:
 
 
 def user_data(event: Event) -> dict[str, Any] | None:
-    """One identifier in each object. An address only counts when it is complete, and then keeps its place."""
+    """One identifier in each object, at most ten. An address only counts when it is complete, and then keeps its place.
+
+    E-mails and phones take turns, so that no number of the one crowds out the other.
+    """
     digests, clear = event.digests, event.clear
     people = zip(digests.get("first_name", ()), digests.get("last_name", ()), strict=False)
     region, postal = clear.get("country"), clear.get("zip")
@@ -157,8 +161,9 @@ def user_data(event: Event) -> dict[str, Any] | None:
         for given, family in list(people)[:2]
         if region and postal
     ]
-    found = [{"emailAddress": digest} for digest in digests.get("email", ())]
-    found += [{"phoneNumber": digest} for digest in digests.get("phone", ())]
+    emails = ({"emailAddress": digest} for digest in digests.get("email", ()))
+    phones = ({"phoneNumber": digest} for digest in digests.get("phone", ()))
+    found = [one for one in chain.from_iterable(zip_longest(emails, phones)) if one]
     identifiers = [*found[: MAX_IDENTIFIERS - len(addresses)], *addresses]
     return {"userIdentifiers": identifiers} if identifiers else None
 
@@ -267,7 +272,9 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
         return Skip("unsupported", "event_name", "no conversion action is configured for it")
     if transaction is None:
         return Skip("missing_field", "original_event.order_id", "a refund restates the conversion of its order")
-    source = action.get("event_source") or SOURCES.get(event.action_source, "OTHER")
+    # Where the order was returned says nothing of where it was placed, and the two must agree.
+    happened = "WEB" if is_refund(event) else SOURCES.get(event.action_source, "OTHER")
+    source = action.get("event_source") or happened
     if action.get("mode") == "multi_source":
         if source != "WEB" and not is_refund(event):
             return Skip("unsupported", "action_source", "a website conversion action takes website events only")
@@ -276,7 +283,7 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
     item: dict[str, Any] | Skip = apply(fields, event, transactionId=transaction, eventSource=source)
     if isinstance(item, Skip):
         return item
-    if "userData" not in item and "adIdentifiers" not in item:
+    if "userData" not in item and not item.get("adIdentifiers", {}).keys() - {"sessionAttributes"}:  # no identifier
         return Skip("no_identity", "user_data", "Google wants an e-mail, phone, full address, click id or device id")
     if "conversionValue" in item and not item.setdefault("currency", action.get("default_currency")):
         return Skip("missing_field", "custom_data.currency", "send it, or set `default_currency` of the action")
@@ -347,6 +354,10 @@ def _headers(config: Mapping[str, Any]) -> dict[str, str]:
     return {"x-goog-user-project": project} if project else {}
 
 
+#: Over quota. Google's own client begins with as much.
+QUOTA_WAIT_S = 5
+
+
 def each(verdict: Verdict, reasons: str) -> dict[str, Verdict]:
     """Rows of a table of reasons."""
     return dict.fromkeys(reasons.split(), verdict)
@@ -355,7 +366,8 @@ def each(verdict: Verdict, reasons: str) -> dict[str, Verdict]:
 # https://developers.google.com/data-manager/api/reference/rest/v1/ErrorReason. The enumeration is open: what is not
 # here gets `UNKNOWN_TRIES` tries.
 REASONS = {
-    **each(verdicts.retry(), "INTERNAL_ERROR DEADLINE_EXCEEDED RESOURCE_EXHAUSTED"),
+    **each(verdicts.retry(), "INTERNAL_ERROR DEADLINE_EXCEEDED"),
+    "RESOURCE_EXHAUSTED": verdicts.retry(after_s=QUOTA_WAIT_S),
     "CONVERSION_ACTION_TOO_RECENTLY_CREATED": verdicts.retry(after_s=6 * 3600),
     **each(  # bad data, or our own mistake: no repeat will mend it
         verdicts.reject(),
@@ -381,6 +393,8 @@ REASONS = {
     ),
 }
 UNKNOWN_TRIES = 3
+#: Reasons of encrypted identifiers, which this plugin never sends: keys, workload identity pools, AWS.
+ENCRYPTION = re.compile(r"DECRYPTION_ERROR|AWS_AUTH_FAILED|(?:^|_)(?:KEK|WIP)(?:_|$)")
 
 
 def classify(response: Response, n: int) -> Verdict | Sequence[Verdict]:
@@ -394,6 +408,8 @@ def classify(response: Response, n: int) -> Verdict | Sequence[Verdict]:
         return verdicts.retry(reason or "UNAUTHENTICATED", words, renew_token=True)
     if response.status == 409:  # ALREADY_EXISTS, which events:ingest does not announce
         return verdicts.retry(reason or "http_409", words, tries=UNKNOWN_TRIES)
+    if response.status == 429:
+        return verdicts.retry(reason or "http_429", words, QUOTA_WAIT_S)
     verdict = verdicts.by_status(response, n)
     return replace(verdict, code=reason or verdict.code, message=words or verdict.message)
 
@@ -440,7 +456,8 @@ def _violations(response: Response) -> Iterator[tuple[int | None, Verdict]]:
 
 
 def _verdict(reason: str, words: str, field: str = "") -> Verdict:
-    known = REASONS.get(reason, verdicts.retry(tries=UNKNOWN_TRIES))
+    known = verdicts.pause() if ENCRYPTION.search(reason) else verdicts.retry(tries=UNKNOWN_TRIES)
+    known = REASONS.get(reason, known)
     if field.startswith("destination") and known.kind == "reject":
         known = verdicts.pause()  # it is written from the configuration alone: no event is to blame for it
     return replace(known, code=reason or "http_400", message=words)
@@ -457,6 +474,7 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 
 # https://developers.google.com/data-manager/api/reference/rest/v1/requestStatus/retrieve, without their prefix
+WITHOUT_CONSENT = each(verdicts.reject(), "DENIED_CONSENT NO_CONSENT UNKNOWN_CONSENT")
 OUTCOMES = {
     "INTERNAL_ERROR": verdicts.retry(tries=2),
     "TOO_RECENT_CLICK": verdicts.retry(after_s=6 * 3600, tries=2),
@@ -468,9 +486,9 @@ OUTCOMES = {
     **each(
         verdicts.reject(),
         "EVENT_TOO_OLD CONVERSION_PRECEDES_CLICK INVALID_GCLID INVALID_GBRAID INVALID_WBRAID INVALID_AD_IDENTIFIERS "
-        "INVALID_EVENT INVALID_FORMAT INVALID_MERCHANT_ID INVALID_CUSTOM_VARIABLE DENIED_CONSENT NO_CONSENT "
-        "UNKNOWN_CONSENT",
+        "INVALID_EVENT INVALID_FORMAT INVALID_MERCHANT_ID INVALID_CUSTOM_VARIABLE",
     ),
+    **WITHOUT_CONSENT,
     **each(
         verdicts.pause(),
         "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED CUSTOM_VARIABLE_NOT_ENABLED "
@@ -507,11 +525,18 @@ def judge_status(response: Response) -> Verdict:
 
 
 def _partial(counts: Mapping[str, int], total: int, words: str) -> Verdict:
-    """Most of it stands. Which events do not is unknown; a resend is harmless, since it updates."""
+    """Most of it stands. Which events do not is unknown; a resend is harmless, since it updates.
+
+    Its code is the reason that an operator can act on, be it ever so rare, else the most frequent.
+    """
     for reason in ("INTERNAL_ERROR", "TOO_RECENT_CLICK") if total <= SMALL_BATCH else ("INTERNAL_ERROR",):
         if reason in counts:
             return _outcome(reason, words)
-    return verdicts.delivered(max(counts, key=lambda reason: counts[reason], default="PARTIAL_SUCCESS"), words)
+    weight = {
+        reason: (_outcome(reason, "").kind == "pause" or reason in WITHOUT_CONSENT, count)
+        for reason, count in counts.items()
+    }
+    return verdicts.delivered(max(weight, key=lambda reason: weight[reason], default="PARTIAL_SUCCESS"), words)
 
 
 def _failed(counts: Mapping[str, int], words: str) -> Verdict:
@@ -523,7 +548,8 @@ def _failed(counts: Mapping[str, int], words: str) -> Verdict:
 
 def _outcome(reason: str, words: str) -> Verdict:
     unmatched = reason.startswith("USER_ID_NOT_FOUND")  # there are several
-    known = verdicts.delivered() if unmatched else OUTCOMES.get(reason, verdicts.reject())
+    otherwise = verdicts.pause() if ENCRYPTION.search(reason) else verdicts.reject()
+    known = verdicts.delivered() if unmatched else OUTCOMES.get(reason, otherwise)
     return replace(known, code=reason, message=words)
 
 
@@ -577,9 +603,10 @@ GOOGLE = Destination(
     },
     clear={"country": "country_upper", "zip": "zip_google"},
     auth=OAuth("https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/datamanager"),
-    # …/devguides/limits: 300 requests a minute for each Cloud project, of which status questions take a part. A full
-    # batch has about 3 MB; Google names no limit in bytes.
-    limits=Limits(batch=2000, bytes=8_000_000, rate=4, linger_s=2, max_age_s=CLICK_WINDOW_S, timeout_s=120),
+    # …/devguides/limits, for each Cloud project: 100,000 requests a day and 300 a minute, of which status questions
+    # take a part. One in two seconds is 43,200 a day, which leaves a question and more for each; ten may go at once.
+    # A full batch has about 3 MB; Google names no limit in bytes.
+    limits=Limits(batch=2000, bytes=8_000_000, rate=0.5, burst=10, linger_s=2, max_age_s=CLICK_WINDOW_S, timeout_s=120),
     # Google's own client's clock; the windows above end it, not a number of tries.
     retry=Retry(first_s=5, factor=1.3, max_s=60, give_up_s=CLICK_WINDOW_S, unknown_tries=UNKNOWN_TRIES),
     map_event=map_event,

@@ -37,7 +37,7 @@ CONFIG = {
     "type": "object",
     "required": ["pixel_id", "access_token"],
     "properties": {
-        "pixel_id": {**WORD, "pattern": "^[A-Za-z0-9_-]+$",
+        "pixel_id": {"type": ["string", "integer"], "pattern": "^[A-Za-z0-9_-]+$", "minimum": 1,
             "description": "Dataset id (once called pixel id), the digits in Events Manager."},
         "access_token": {**SECRET,
             "description": "System user token, or the token from Events Manager, dataset, Settings."},
@@ -142,9 +142,12 @@ def opt_out(event: Event) -> bool | None:
 
 
 def advertiser_tracking(event: Event) -> int:
-    """The system's permission to track, as told or by ATT's status; unknown is no."""
-    asked = str(event.app.get("att_status")).upper() == "AUTHORIZED"
-    return int(bool(event.app.get("advertiser_tracking_enabled", asked)) and not event.limited)
+    """The system's permission to track, as told, else by ATT's status; on iOS it takes a yes, elsewhere nobody asks."""
+    told, status = event.app.get("advertiser_tracking_enabled"), str(event.app.get("att_status") or "").lower()
+    if event.limited or told in (False, 0) or status in ("denied", "restricted"):
+        return 0
+    unasked = status in ("", "not_applicable") and convert.mobile_system(event) != "ios"
+    return int(told in (True, 1) or status == "authorized" or unasked)
 
 
 def application_tracking(event: Event) -> int:
@@ -230,11 +233,46 @@ FLOWS = {
     "messenger": conversation("page_id page_scoped_user_id"),
     "instagram": conversation("ig_account_id ig_sid"),
 }
-# Any scalar of custom_data is a custom parameter at Meta, but for those of the table and those that say nothing there.
+# Any scalar of custom_data is a custom parameter at Meta, but for those of the table, those that say nothing there and
+# those about a person: Meta may block a dataset for them. The door has taken these out already; this is the last line.
 NOT_CUSTOM = {row.to.removeprefix("custom_data.") for row in COMMON if row.to.startswith("custom_data.")} | {
     *("merchant_id", "merchant_feed_label", "merchant_feed_language", "conversion_count", "shop_id", "refund_id"),
     *("remaining_value", "description", "customer_segmentation"),
 }
+# fmt: off
+#: Words that make a key one of a person, wherever they stand in it: `customer_email`, `billingAddress`.
+PERSONAL_WORDS = frozenset((
+    *("email", "emails", "mail", "phone", "phones", "telephone", "tel", "msisdn", "fax", "address", "dob", "birth"),
+    *("birthday", "birthdate", "firstname", "lastname", "fullname", "username", "nickname", "surname", "ssn"),
+))
+#: The same for a whole key, and after a word for a person: `name`, `customer_name`, but not `plan_name`.
+PERSONAL_KEYS = frozenset((
+    *("name", "names", "contact", "contacts", "person", "persons", "mobile", "cell", "zip", "zipcode", "postcode"),
+    *("postalcode", "em", "ph", "fn", "ln", "db", "ge"),
+))
+PERSONS = frozenset((
+    *("first", "last", "full", "middle", "given", "family", "user", "customer", "client", "contact", "person", "buyer"),
+    *("guest", "member", "patient", "billing", "shipping", "your", "my"),
+))
+# fmt: on
+KEY_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+#: A phone number with its plus or with separators, or nothing but the ten digits of North America; a date is none.
+PHONE = re.compile(
+    r"\+[ (]{0,2}[1-9](?:[ ().\-/]{0,3}\d){6,14}(?!\d)"
+    r"|^1?[2-9]\d\d[2-9]\d{6}$|(?<![\w.-])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4}(?![\w-])"
+    r"|(?<![\w.-])(?!\d\d[ /-]\d\d[ /-](?:19|20)\d\d)\(?0\d{1,4}\)?[ /-]\d[\d -]{4,10}\d(?![\w-])"
+)
+ID_WORDS = frozenset({"id", "ids", "sku", "gtin", "isbn", "ref", "number", "code", "coupon"})
+
+
+def personal(key: str, value: str | float) -> bool:
+    """Whether a custom parameter is about a person: by its key, or by a phone number under a key that is no id's."""
+    words = [word.lower() for word in KEY_WORD.findall(key)]
+    if "".join(words) in PERSONAL_KEYS or not PERSONAL_WORDS.isdisjoint(words):
+        return True
+    if len(words) > 1 and words[-1] in PERSONAL_KEYS and words[-2] in PERSONS:
+        return True
+    return isinstance(value, str) and ID_WORDS.isdisjoint(words[-1:]) and PHONE.search(value) is not None
 
 
 def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Skip:
@@ -250,7 +288,8 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
         return item
     custom = item.get("custom_data", {})
     for key, value in event.custom_data.items():
-        if key not in NOT_CUSTOM and isinstance(value, (str, int, float)) and value != "":
+        scalar = isinstance(value, (str, int, float)) and value != ""
+        if scalar and key not in NOT_CUSTOM and not personal(key, value):
             custom[key] = value
     if name in ("Purchase", MOBILE_NAMES["Purchase"]) and (lack := unpaid(event, custom)):
         return lack
@@ -349,7 +388,7 @@ def classify(response: Response, n: int) -> Verdict:
     """The verdict for all `n` events: Meta takes or refuses a request as a whole."""
     error = response.find("error")
     if not isinstance(error, Mapping):
-        return _taken(response, n) if 200 <= response.status < 300 else _not_meta(response, n)
+        return _taken(response, n) if 200 <= response.status < 300 else _paced(_not_meta(response, n), response)
     code, subcode = _code(error.get("code")), _code(error.get("error_subcode"))
     words = _words(error)
     verdict = SUBCODES.get((code or 0, subcode or 0)) or CODES.get(code or 0)
@@ -362,7 +401,14 @@ def classify(response: Response, n: int) -> Verdict:
     named = f"{code}/{subcode}" if subcode else str(code) if code is not None else verdict.code
     if verdict.kind == "reject":
         return verdicts.refused(named, words, n)
-    return replace(verdict, code=named, message=words)
+    return _paced(replace(verdict, code=named, message=words), response)
+
+
+def _paced(verdict: Verdict, response: Response) -> Verdict:
+    """HTTP 429 waits, whatever the code beside it."""
+    if response.status == 429 and verdict.kind == "retry" and verdict.after_s is None:
+        return replace(verdict, after_s=60)
+    return verdict
 
 
 def _taken(response: Response, n: int) -> Verdict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.plugin import (
@@ -34,8 +35,10 @@ CONFIG = {
     "required": ["ad_account_id", "access_token"],
     "properties": {
         "ad_account_id": {
-            "type": "string",
+            "type": ["string", "integer"],
             "pattern": "^[0-9]{1,18}$",
+            "minimum": 1,
+            "maximum": 10**18 - 1,
             "description": "The ad account's number, digits only.",
         },
         "access_token": {
@@ -55,6 +58,13 @@ CONFIG = {
             "default": False,
             "description": "Send offline events together. Pinterest does not deduplicate them: when one is refused "
             "and the rest has to be sent again, that rest may count twice. Off: one event a request.",
+        },
+        "repeat_unseen": {
+            "type": "boolean",
+            "default": False,
+            "description": "Repeat an event whose answer was never seen even where Pinterest does not deduplicate: an "
+            "hour after it happened, and offline events at any time. It may then count twice. Off: it is given up, and "
+            "may be missing.",
         },
         "pin_unauth": {
             "type": "boolean",
@@ -157,6 +167,8 @@ APP_FIELDS = (
 
 def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Skip:
     """One event → one Pinterest event; `Skip` without an identity Pinterest takes, or without an app's system."""
+    if event.event_name == "Refund" and event.platform_name == NAMES["Purchase"]:
+        return Skip("unsupported", "event_name", "Pinterest takes no refunds; it would count as a purchase")
     source = action_source(event)
     if source is None:
         return Skip("missing_field", "app.os", "an app event needs `ios` or `android`")
@@ -232,6 +244,22 @@ def group_key(event: Event, config: Mapping[str, Any]) -> Hashable:
     return None
 
 
+#: What arrives later than this after it happened counts as offline.
+LATE_S = 3600.0
+
+
+def unseen_limit(event: Event, config: Mapping[str, Any]) -> float | None:
+    """Seconds in which a repeat of this event meets an earlier arrival of it and is dropped.
+
+    That is until the event is an hour old: later it counts as offline, and offline events are not deduplicated.
+    """
+    if config["repeat_unseen"]:
+        return None
+    if action_source(event) == "offline":
+        return 0.0
+    return max(0.0, event.event_time + LATE_S - event.received_at)
+
+
 def build_request(batch: Batch, config: Mapping[str, Any]) -> Request:
     """`test=true`: checked and answered as usual, not recorded."""
     url = f"https://api.pinterest.com/v5/ad_accounts/{config['ad_account_id']}/events"
@@ -253,7 +281,8 @@ def classify(response: Response, n: int) -> Verdict | Sequence[Verdict]:
     if 200 <= response.status < 300 or response.status == 422:
         return _each(response, n)
     codes = CODES.get(response.status, {})
-    return verdicts.by_code(codes, response, "code", n) or verdicts.by_status(response, n)
+    verdict = verdicts.by_code(codes, response, "code", n) or verdicts.by_status(response, n)
+    return replace(verdict, after_s=1) if response.status == 429 else verdict
 
 
 def _each(response: Response, n: int) -> Verdict | Sequence[Verdict]:
@@ -301,9 +330,9 @@ PINTEREST = Destination(
     # 1000 events: OpenAPI. Body: not published, one partner caps at 2 MB. Rate: 5,000 calls a minute and ad account,
     # the lowest of the published ones (test requests: 10 a second). Age: not published, 7 days is our cut-off.
     limits=Limits(batch=1000, bytes=2_000_000, rate=80, linger_s=0.1, max_age_s=7 * 86400),
-    # What arrives over an hour after it happened counts as offline, and offline events are not deduplicated: so several
-    # quick tries in the first hour, and no blind repeat after it.
-    retry=Retry(first_s=5, factor=5, max_s=1800, unseen_s=3600),
+    # Several quick tries in the hour in which Pinterest knows an event again; `unseen_limit` ends the blind ones.
+    retry=Retry(first_s=5, factor=5, max_s=1800),
+    unseen_limit=unseen_limit,
     map_event=map_event,
     build_request=build_request,
     classify=classify,

@@ -8,6 +8,7 @@ documentation is silent. The API resembles Meta's and differs in the details.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -126,6 +127,8 @@ def tracking(event: Event) -> int:
     return int(told in (True, 1) or status == "authorized" or convert.mobile_system(event) == "android")
 
 
+URL = convert.matching(r"(?i:https?)://\S+")
+
 CONTENT = (
     Field("id", "id", required=True, as_=convert.text),
     # Snap's OpenAPI has quantity and price of an item as strings.
@@ -137,7 +140,7 @@ CONTENT = (
 FIELDS = (
     Field("event_time", "event_time", required=True, as_=int),  # seconds
     Field("event_id", "event_id", required=True),  # the dedup key, `client_dedup_id` of the pixel; 48 h
-    Field("event_source_url", "event_source_url"),  # keeps ScCid: Snap reads the click id out of it
+    Field("event_source_url", "event_source_url", as_=URL),  # keeps ScCid: Snap reads the click id out of it
     *(Field(f"user_data.{name}", f"digests.{key}", many=True) for key, (name, _) in MATCH_KEYS.items()),
     Field("user_data.external_id", one_external_id, many=True),
     Field("user_data.client_ip_address", "user_data.client_ip_address"),
@@ -193,6 +196,8 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
     name, source = event.platform_name.upper(), ACTION_SOURCES.get(event.action_source, "OFFLINE")
     if name not in EVENTS:
         return Skip("unsupported", "event_name", "Snapchat has no such event; map it in `events` to CUSTOM_EVENT_1 … 5")
+    if event.event_name == "Refund" and name == "PURCHASE":
+        return Skip("unsupported", "event_name", "Snapchat takes no refunds; it would count as a purchase")
     is_app = source == "MOBILE_APP"
     if is_app and not config.get("snap_app_id"):
         return Skip("unsupported", "action_source", "app events need `snap_app_id` in the configuration")
@@ -206,7 +211,7 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
         item.setdefault("custom_data", {})["custom_fields"] = fields
     if event.limited or (is_app and not item["app_data"]["advertiser_tracking_enabled"]):
         item["data_processing_options"] = ["LMU"]
-    return missing(item) or item
+    return missing(item, event) or item
 
 
 def custom_fields(event: Event, keys: Sequence[str]) -> dict[str, str]:
@@ -215,23 +220,26 @@ def custom_fields(event: Event, keys: Sequence[str]) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def missing(item: Mapping[str, Any]) -> Skip | None:
+def missing(item: Mapping[str, Any], event: Event) -> Skip | None:
     """What Snap requires of this item and it does not have.
 
     https://developers.snap.com/api/marketing-api/Conversions-API/Parameters
     """
     user_data, custom_data = item.get("user_data", {}), item.get("custom_data", {})
-    if item["action_source"] == "MOBILE_APP" and "app_id" not in item["app_data"]:
+    is_app = item["action_source"] == "MOBILE_APP"
+    if is_app and "app_id" not in item["app_data"]:
         return Skip("missing_field", "app.id", "the store's number (iOS) or the package (Android)")
     if item["action_source"] == "WEB" and "event_source_url" not in item:
-        return Skip("missing_field", "event_source_url")
+        return Skip("invalid_field" if event.event_source_url else "missing_field", "event_source_url")
     for key in ("value", "currency") if item["event_name"] == "PURCHASE" else ():
         if key not in custom_data:
             return Skip("missing_field", f"custom_data.{key}")
     by_browser = "client_ip_address" in user_data and "client_user_agent" in user_data
-    if by_browser or "em" in user_data or "ph" in user_data or "madid" in user_data:
+    if by_browser or "em" in user_data or "ph" in user_data or (is_app and "madid" in user_data):
         return None
-    return Skip("no_identity", "user_data", "Snap needs email, phone, madid, or IP address and user agent together")
+    return Skip(
+        "no_identity", "user_data", "Snap needs email, phone, madid (apps), or IP address and user agent together"
+    )
 
 
 def group_key(event: Event, config: Mapping[str, Any]) -> str:
@@ -260,7 +268,8 @@ def classify(response: Response, n: int) -> Verdict | Sequence[Verdict]:
         return verdicts.refused(*_fault(response.json, f"http_{response.status}"), n)
     if 200 <= response.status < 300:
         return verdicts.retry("unreadable_answer", verdicts.shorten(response.find("reason")), tries=2)
-    return verdicts.by_status(response, n)
+    verdict = verdicts.by_status(response, n)
+    return replace(verdict, after_s=1) if response.status == 429 else verdict
 
 
 def _validated(response: Response, n: int) -> list[Verdict] | None:
@@ -307,7 +316,7 @@ SNAPCHAT = Destination(
     # long-lived token; an OAuth token has 10. 7 days: the parameter page (the introduction says 37).
     limits=Limits(batch=500, rate=1000, max_age_s=7 * 86400),
     # No Retry-After and no rate headers. After 48 h a repeat counts again.
-    retry=Retry(first_s=1, factor=2, max_s=600, unseen_s=47 * 3600),
+    retry=Retry(first_s=1, factor=2, max_s=600, give_up_s=47 * 3600, unseen_s=47 * 3600),
     map_event=map_event,
     build_request=build_request,
     classify=classify,

@@ -7,6 +7,7 @@ refused as a whole, and the HTTP status is 200 either way: the `code` in the bod
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.plugin import (
@@ -87,6 +88,10 @@ APP_NAMES = {
     "CompleteRegistration": "Registration",
 }
 APP_ONLY = frozenset({"AppInstall", "AppOpen"})
+#: Without a name among app events, unless the operator gives them one.
+NOT_APP = frozenset("Contact Schedule FindLocation CustomizeProduct SubmitApplication Download PageView".split())
+#: What a refund may not be called: it would count as a purchase.
+NOT_REFUND = frozenset({"Refund", "Purchase", "CompletePayment"})
 # Names that TikTok counts as another one, outside apps: https://ads.tiktok.com/help/article/reserved-events
 # fmt: off
 RESERVED = {
@@ -99,6 +104,7 @@ RESERVED = {
 # fmt: on
 NAME = re.compile(r"[A-Za-z0-9_]{1,50}")  # the length is unverified
 
+page_url = convert.matching(r"(?i:https?)://\S+")
 LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 ATT_STATUSES = ("AUTHORIZED", "DENIED", "NOT_DETERMINED", "RESTRICTED", "NOT_APPLICABLE")
 ATT_BY_LETTERS = {status.replace("_", ""): status for status in ATT_STATUSES}
@@ -174,7 +180,7 @@ FIELDS = {
         Field("user.ttclid", "user_data.ttclid"),
         Field("user.ttp", "user_data.ttp"),
         Field("user.locale", "user_data.language", as_=locale),
-        Field("page.url", "event_source_url"),
+        Field("page.url", "event_source_url", as_=page_url),
         Field("page.referrer", "referrer_url"),
     ),
     "app": (
@@ -201,10 +207,11 @@ FIELDS = {
 
 # 4xxxx that are not here: an event is wrong. 5xxxx: TikTok's own trouble. The meanings of 40016, 40132, 40133, 51021
 # and of the codes from 40106 on come from other connectors and are unverified.
-CODES: Mapping[int, verdicts.Maker] = {
-    40001: verdicts.pause,  # no permission for this pixel, app or event set
-    **dict.fromkeys((40016, 40100, 40132, 40133, 51021), verdicts.retry),  # too many requests
-    **dict.fromkeys((*range(40101, 40111), 40115, 40131), verdicts.pause),  # token wrong, empty, expired or revoked
+THROTTLED_S = 1
+CODES: Mapping[int, Verdict] = {
+    40001: verdicts.pause(),  # no permission for this pixel, app or event set
+    **dict.fromkeys((40016, 40100, 40132, 40133, 51021), verdicts.retry(after_s=THROTTLED_S)),  # too many requests
+    **dict.fromkeys((*range(40101, 40111), 40115, 40131), verdicts.pause()),  # token wrong, empty, expired or revoked
 }
 
 
@@ -228,10 +235,13 @@ def group_key(event: Event, config: Mapping[str, Any]) -> tuple[str, str | None]
 def name_of(event: Event, source: str, config: Mapping[str, Any]) -> str | Skip:
     """TikTok's name of the event, in the words of its source; a name that an operator chose stays as it is."""
     name = event.platform_name
-    if event.event_name == "Refund" and name == NAMES["Refund"]:
+    if event.event_name == "Refund" and name in NOT_REFUND:
         return Skip("unsupported", "event_name", "TikTok takes no refunds")
     if source == "app":
-        name = APP_NAMES.get(event.event_name, name) if name == names(config).get(event.event_name) else name
+        if name == names(config).get(event.event_name):  # nobody chose another one
+            name = APP_NAMES.get(event.event_name, name)
+            if event.event_name in NOT_APP:
+                return Skip("unsupported", "action_source", f"TikTok does not know {event.event_name} of apps")
     elif event.event_name in APP_ONLY:
         return Skip("unsupported", "action_source", f"TikTok knows {event.event_name} only of apps")
     elif name in RESERVED and (event.event_name, name) != ("Purchase", "CompletePayment"):
@@ -250,8 +260,8 @@ def map_event(event: Event, config: Mapping[str, Any]) -> dict[str, object] | Sk
         return Skip("source_not_configured", "action_source", message)
     if event.limited and source not in ("web", "app"):
         return Skip("unsupported", "action_source", f"TikTok has no limited data use for {source} events")
-    if source == "web" and not event.event_source_url and config.get("require_page_url", True):
-        return Skip("missing_field", "event_source_url")
+    if source == "web" and config.get("require_page_url", True) and not page_url(event.event_source_url or ""):
+        return Skip("invalid_field" if event.event_source_url else "missing_field", "event_source_url")
     name = name_of(event, source, config)
     item = name if isinstance(name, Skip) else apply(FIELDS[source], event)
     if isinstance(item, Skip):
@@ -284,7 +294,9 @@ def envelope(source: str, source_id: str, data: list[Any], config: Mapping[str, 
 def classify(response: Response, n: int) -> Verdict | list[Verdict]:
     """The status where it says more than a body can (a bad token may come as 401 without one), else `code`."""
     code, ok = response.find("code"), 200 <= response.status < 300
-    if response.status in (401, 403, 413, 429) or response.status >= 500:
+    if response.status == 429:
+        return replace(verdicts.by_status(response, n), after_s=THROTTLED_S)
+    if response.status in (401, 403, 413) or response.status >= 500:
         return verdicts.by_status(response, n)
     if isinstance(code, bool) or not isinstance(code, int) or (code in (0, 20001) and not ok):
         # Under 200 this is some proxy's page, not TikTok's answer.
@@ -295,11 +307,12 @@ def classify(response: Response, n: int) -> Verdict | list[Verdict]:
     if code == 20001:
         return partial(response, words, n)
     if code in CODES:
-        return CODES[code](str(code), words)
+        return replace(CODES[code], code=str(code), message=words)
     if 40000 <= code < 50000:
         return verdicts.refused(str(code), words, n)
-    # 5xxxx may also be a permission in disguise: nothing is lost by asking until the retry clock runs out.
-    return verdicts.retry(str(code), words, tries=None if 50000 <= code < 60000 else 5)
+    if 50000 <= code < 60000:  # TikTok's own trouble, or a permission in disguise: then an operator must act
+        return verdicts.retry(str(code), words, tries=10, then_pause=True)
+    return verdicts.retry(str(code), words, tries=5)
 
 
 def partial(response: Response, words: str, n: int) -> Verdict | list[Verdict]:
@@ -365,7 +378,7 @@ TIKTOK = Destination(
     # 1,000 requests a second are allowed; the size of a body is not published.
     limits=Limits(batch=1000, bytes=1_000_000, concurrency=10, max_age_s=28 * DAY_S, timeout_s=10),
     # Dedup ends after 48 h: https://ads.tiktok.com/help/article/event-deduplication
-    retry=Retry(first_s=1, factor=2, max_s=60, unseen_s=47 * 3600),
+    retry=Retry(first_s=1, factor=2, max_s=60, give_up_s=47 * 3600, unseen_s=47 * 3600),
     group_key=group_key,
     age_limit=age_limit,
     accepts_test=accepts_test,

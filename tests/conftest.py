@@ -28,6 +28,7 @@ from gateway.plugin import Destination, Request, Response, Skip, verdicts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.delivery.ends import Ended
     from gateway.model.delivery import Attempt, Verdict
     from gateway.model.event import Event
 
@@ -229,6 +230,7 @@ class World:
         #: Platforms of instances that have one of their own.
         self.networks: dict[str, httpx.AsyncBaseTransport] = {}
         self.attempts: list[Attempt] = []
+        self.ended: list[Ended] = []
         self.settings = self.configured(acme())
         self.dispatcher: Dispatcher | None = None
 
@@ -270,6 +272,7 @@ class World:
             clock=self.clock,
             rng=random.Random(1),
             observe=self.attempts.append,
+            ended=self.ended.append,
             network={name: self.networks.get(name) or self.platform.network() for name in instances},
         )
         self.dispatcher = dispatcher

@@ -51,6 +51,7 @@ def limits(destination: Destination, table: Mapping[str, Any], faults: Faults, a
         "rate": values.reading(values.rate, table["rate_limit"], faults, (*at, "rate_limit"), 1.0)
         if "rate_limit" in table
         else own.rate,
+        "burst": None if "rate_limit" in table else own.burst,
     }
 
 

@@ -52,8 +52,6 @@ class Server:
     max_body_bytes: int = 5_000_000
     #: Events in one request.
     max_events: int = 1000
-    #: Opens the dashboard and erasure; `None`: neither is open to a token.
-    admin_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +156,8 @@ class Instance:
     max_concurrency: int = 4
     #: Requests a second; `None` for no limit.
     rate: float | None = None
+    #: Requests at once after a quiet time; `None`: one second's worth.
+    burst: int | None = None
     retry: Retry = field(default_factory=Retry)
     #: Lower than the platform's age limit; `None`: only the platform's holds.
     max_age_s: float | None = None
@@ -214,7 +214,7 @@ class Settings:
 
 
 #: Fields that are secret as a whole; `Secrets` is one of its own.
-_SECRET_FIELDS = ("write_keys", "public_keys", "admin_token")
+_SECRET_FIELDS = ("write_keys", "public_keys")
 
 
 def _printed(value: Any) -> Any:

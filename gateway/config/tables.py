@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from gateway.config.faults import Faults
 
 #: The example's keys are public: they open nothing but a gateway that only this machine can reach.
-EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000", "example-admin-token-0000"})
+EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000"})
 
 _NOT_BUILT = "is not built yet"
 
 
 def server(table: Mapping[str, Any], faults: Faults) -> Server:
+    if "admin_token" in table:
+        faults.add(("server", "admin_token"), f"the dashboard {_NOT_BUILT}; remove the key")
     proxies = (
         values.reading(values.network, text, faults, ("server", "trusted_proxies", number), None)
         for number, text in enumerate(table["trusted_proxies"])
@@ -33,9 +35,10 @@ def server(table: Mapping[str, Any], faults: Faults) -> Server:
         port=table["port"],
         workers=table["workers"],
         trusted_proxies=tuple(proxy for proxy in proxies if proxy is not None),
-        max_body_bytes=values.reading(values.size, table["max_body_bytes"], faults, ("server", "max_body_bytes"), 1),
+        max_body_bytes=values.reading(
+            values.body_size, table["max_body_bytes"], faults, ("server", "max_body_bytes"), 1
+        ),
         max_events=table["max_events"],
-        admin_token=table.get("admin_token"),
     )
 
 
@@ -110,7 +113,7 @@ def _several(value: str | list[str]) -> tuple[str, ...]:
 def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) -> None:
     """One key opens one door of one source: every further use of it is a fault."""
     used: dict[str, str] = {}
-    for place, key in _keys(sources, server):
+    for place, key in _keys(sources):
         label = ".".join(place)
         if key in used:
             faults.add(place, f"the same key as {used[key]}; every key must be different")
@@ -121,14 +124,13 @@ def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) ->
         used.setdefault(key, label)
 
 
-def _keys(sources: Mapping[str, Source], server: Server) -> list[tuple[tuple[str, ...], str]]:
-    keys: list[tuple[tuple[str, ...], str]] = [
+def _keys(sources: Mapping[str, Source]) -> list[tuple[tuple[str, ...], str]]:
+    return [
         (("sources", one.name, kind), key)
         for one in sources.values()
         for kind, several in (("write_key", one.write_keys), ("public_key", one.public_keys))
         for key in several
     ]
-    return [*keys, (("server", "admin_token"), server.admin_token)] if server.admin_token else keys
 
 
 def _only_here(host: str) -> bool:

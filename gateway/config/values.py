@@ -21,6 +21,9 @@ C = TypeVar("C")
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+#: The largest request body, in bytes. The outbox takes 32 MiB at a time, and stores more than an event's own bytes.
+MAX_BODY_BYTES = 32_000_000
+
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", re.ASCII)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])", re.ASCII)
 _REGION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
@@ -53,6 +56,14 @@ def size(value: int | str) -> int:
     """Bytes: a number of them, or `500kB`, `5MB` (millions), `8MiB` (powers of two)."""
     number, factor = _quantity(value, _BYTES, "size") if isinstance(value, str) else (value, 1)
     return int(number * factor)
+
+
+def body_size(value: int | str) -> int:
+    """A size that a request body may have."""
+    found = size(value)
+    if found > MAX_BODY_BYTES:
+        raise ValueError('expected at most "32MB": the outbox takes no more at a time; send several requests')
+    return found
 
 
 def rate(value: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from gateway.ingest.gate import Gate, accepts_test, age_limit
 from gateway.ingest.record import read
 from gateway.model.delivery import Action, Item, Skip, State
+from gateway.model.event import Event
 from gateway.outbox.lanes import Change, Due, Stored
 from gateway.outbox.packing import key_hash
 from gateway.privacy.consent import decide
@@ -19,7 +20,6 @@ from gateway.privacy.minimize import Lens
 
 if TYPE_CHECKING:
     from gateway.config import Instance
-    from gateway.model.event import Event
 
 
 @dataclass(slots=True)
@@ -39,8 +39,12 @@ class Claim:
     unseen: bool = False
     #: Hash of its serial key.
     serial: int | None = None
-    #: It only changes an earlier delivery of its serial key.
-    follows: bool = False
+    #: `event_time`, Unix seconds.
+    event_time: float = 0.0
+    #: The event, if it only changes an earlier delivery of its serial key: it is mapped when its turn comes.
+    follower: Event | None = None
+    #: Seconds after the first try in which it may be repeated although an answer was never seen, by its own rule.
+    unseen_s: float = math.inf
     #: Unix seconds after which the platform no longer takes it.
     expires_at: float = math.inf
 
@@ -129,8 +133,7 @@ class Claimer:
                 stored, due, State.DEAD, "plugin_bug", plugin_bug(self.destination.name, function, error)
             )
         if isinstance(made, Skip):
-            words = ": ".join(part for part in (made.field, made.message) if part)
-            return self._settled(stored, due, State.SKIPPED, made.reason, words)
+            return self._settled(stored, due, State.SKIPPED, made.reason, skip_words(made))
         claim = made
         claim.expires_at = event.event_time + limit if limit is not None else math.inf
         if due is not None:
@@ -141,22 +144,55 @@ class Claimer:
     def _mapped(self, seq: int, event: Event) -> Claim | Skip:
         """What the plugin makes of it. Raises what the plugin raises, and `TypeError` for what it may not return."""
         destination, config = self.destination, self.instance.config
-        item = destination.map_event(event, config)
+        key = destination.serial_key(event, config) if destination.serial_key else None
+        follows = bool(key) and destination.follows is not None and destination.follows(event, config)
+        item: Item | Skip = {} if follows else self._item(event)
         if isinstance(item, Skip):
             return item
-        if not isinstance(item, dict):
-            raise TypeError("map_event gave neither an item nor a Skip")
         group = destination.group_key(event, config) if destination.group_key else None
         hash(group)
-        key = destination.serial_key(event, config) if destination.serial_key else None
-        follows = destination.follows is not None and destination.follows(event, config)
-        return Claim(seq, item, group, event.test, serial=key_hash(key) if key else None, follows=follows)
+        unseen_s = destination.unseen_limit(event, config) if destination.unseen_limit else None
+        claim = Claim(seq, item, group, event.test, serial=key_hash(key) if key else None, event_time=event.event_time)
+        claim.unseen_s = math.inf if unseen_s is None else float(unseen_s)
+        claim.follower = event if follows else None
+        return claim
+
+    def _item(self, event: Event) -> Item | Skip:
+        item = self.destination.map_event(event, self.instance.config)
+        if not isinstance(item, dict | Skip):
+            raise TypeError("map_event gave neither an item nor a Skip")
+        return item
+
+    def follow(self, claim: Claim, first_at: float) -> Change | None:
+        """Map a follower, whose turn has come: the event that it follows happened at `first_at` (Unix seconds), which
+        the sender need not say. Returns the change that settles it, if it cannot be sent.
+        """
+        event = claim.follower
+        if event is None:
+            return None
+        if "event_time" not in event.original_event:
+            event = replace(event, original_event={**event.original_event, "event_time": first_at})
+        past = (claim.tries, claim.first_at)
+        try:
+            item = self._item(event)
+        except Exception as error:  # a plugin's mistake costs this one delivery
+            words = plugin_bug(self.destination.name, "map_event", error)
+            return Change(claim.seq, State.DEAD, *past, code="plugin_bug", message=words)
+        if isinstance(item, Skip):
+            return Change(claim.seq, State.SKIPPED, *past, code=item.reason, message=skip_words(item))
+        claim.item = item
+        return None
 
     @staticmethod
     def _settled(stored: Stored, due: Due | None, state: State, code: str, message: str) -> Change:
         tries = due.tries if due is not None else 0
         first_at = due.first_at if due is not None else None
         return Change(stored.seq, state, tries, first_at, code=code, message=message[:500])
+
+
+def skip_words(skip: Skip) -> str:
+    """The field and the words of a plugin's refusal, as far as it gave them."""
+    return ": ".join(part for part in (skip.field, skip.message) if part)
 
 
 def plugin_bug(plugin: str, function: str, error: Exception) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from gateway.config import Instance, Settings
+    from gateway.delivery.ends import Ended
     from gateway.model.delivery import Attempt
     from gateway.outbox import Outbox
 
@@ -50,13 +51,17 @@ class Dispatcher:
         *,
         plugins: pluggy.PluginManager | None = None,
         observe: Callable[[Attempt], None] | None = None,
+        ended: Callable[[Ended], None] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         network: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     ) -> None:
-        """`network`: what stands in for the network in tests, by instance."""
+        """`observe` hears of each HTTP try, `ended` of deliveries that came to their end.
+
+        `network`: what stands in for the network in tests, by instance.
+        """
         self._settings, self._outbox, self._plugins = settings, outbox, plugins
-        self._watch = observe
+        self._watch, self._ended = observe, ended or _nobody
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._network = network or {}
@@ -144,7 +149,16 @@ class Dispatcher:
 
     def _lane(self, instance: Instance, gate: Gate) -> Lane:
         sender = Sender(instance, self._clock, transport_for(instance, self._network.get(instance.name)))
-        return Lane(instance, gate, self._outbox, sender, clock=self._clock, rng=self._rng, observe=self._observe)
+        return Lane(
+            instance,
+            gate,
+            self._outbox,
+            sender,
+            clock=self._clock,
+            rng=self._rng,
+            observe=self._observe,
+            ended=self._ended,
+        )
 
     def _observe(self, attempt: Attempt) -> None:
         if self._watch is not None:
@@ -154,6 +168,10 @@ class Dispatcher:
                 self._plugins.hook.delivery_attempted(attempt=attempt)
             except Exception as error:  # an observer's mistake costs nothing else
                 log.error("observer_failed", error=type(error).__name__)
+
+
+def _nobody(_ended: Ended) -> None:
+    """Nobody counts."""
 
 
 def transport_for(instance: Instance, network: httpx.AsyncBaseTransport | None = None) -> Transport:

@@ -77,6 +77,7 @@ class FollowUps:
         """The platform's report; `None` when the question got no answer."""
         instance = self._lane.instance
         try:
+            await self._lane.throttle()
             answer = await self._sender.ask(self._plan.build_request(receipt.request_id, instance.config))
             return None if isinstance(answer, Answered) else self._plan.classify(answer)
         except Exception as error:  # a plugin's mistake: the question stays open until its time is up
@@ -97,9 +98,9 @@ class FollowUps:
     async def _close(self, receipt: Receipt, verdict: Verdict, now: float) -> None:
         lane = self._lane
 
-        def work(db: Connection) -> int:
+        def work(db: Connection) -> tuple[int, Change | None]:
             change = self._change(db, receipt, verdict, now)
-            return lanes.close_receipt(
+            count = lanes.close_receipt(
                 db,
                 lane.id,
                 receipt,
@@ -109,8 +110,10 @@ class FollowUps:
                 change=change,
                 now=now,
             )
+            return count, change
 
-        count = await self._outbox.write(work)
+        count, change = await self._outbox.write(work)
+        lane.ends.reported(State(str(verdict.kind)) if change is None else change.state, verdict.code, count)
         level = log.info if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED) else log.warning
         level(
             "outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.delivery.claims import Claim
 from gateway.delivery.retry import Again, Past, after
 from gateway.model.delivery import Kind, State, Verdict
-from gateway.outbox.lanes import Change, Tried
+from gateway.outbox.lanes import Bond, Change, Tried
 
 if TYPE_CHECKING:
     import random
@@ -113,7 +113,7 @@ def _judge_one(
         case Kind.REJECT | Kind.SPLIT:
             outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message))
         case Kind.RETRY:
-            past = Past(tries, first_at, frozen_s - base, unseen)
+            past = Past(tries, first_at, frozen_s - base, unseen, claim.unseen_s)
             when = after(verdict, past, instance.retry, now, jitter)
             if isinstance(when, Again):
                 outcome.changes.append(
@@ -130,6 +130,9 @@ def _judge_one(
                         verdict.message,
                     )
                 )
+            elif when.code == "tries_exhausted" and verdict.then_pause and outcome.verdict != "mixed":
+                outcome.pause = verdict
+                outcome.back.append(claim)
             else:
                 words = f"{when.message}; last answer: {verdict.message or verdict.code}"
                 outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code or when.code, words))
@@ -145,7 +148,7 @@ def tried(answered: Answered, claims: Sequence[Claim], outcome: Outcome, follow_
     if not answered.tried:
         return None
     order = sorted(claims, key=lambda claim: claim.seq)
-    serials = [claim.serial or 0 for claim in order] if any(claim.serial is not None for claim in order) else None
+    bonds = [Bond(one.serial, one.event_time) if one.serial is not None else None for one in order]
     return Tried(
         seqs=[claim.seq for claim in order],
         started_at=answered.started_at,
@@ -155,6 +158,6 @@ def tried(answered: Answered, claims: Sequence[Claim], outcome: Outcome, follow_
         code=outcome.code,
         message=outcome.message,
         request_id=outcome.request_id,
-        serials=serials,
+        serials=bonds if any(bonds) else None,
         follow_up_at=follow_up_at if outcome.request_id else None,
     )

@@ -8,6 +8,7 @@ memory. What a crash forgets of them is read again from the log: only what had b
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from gateway.delivery.access import Access, Pause
 from gateway.delivery.batching import Batches
 from gateway.delivery.claims import Claim, Claimer
 from gateway.delivery.decisions import Decisions
+from gateway.delivery.ends import Ended, Ends
 from gateway.delivery.followup import FollowUps
 from gateway.delivery.hand import Hand
 from gateway.delivery.ratelimit import RateLimit
@@ -85,15 +87,18 @@ class Lane:
         clock: Clock,
         rng: random.Random,
         observe: Callable[[Attempt], None],
+        ended: Callable[[Ended], None],
     ) -> None:
         self.instance = instance
         self._outbox, self._sender, self._clock, self._rng, self._observe = outbox, sender, clock, rng, observe
+        #: Who is told of what ended.
+        self.ends = Ends(instance.name, ended)
         self._claimer = Claimer(instance, gate)
         self._decisions = Decisions(outbox)
         self._batches = Batches(instance.batch_size, instance.linger_s)
         self._serials = Serials()
         self._access = Access(rng)
-        self._rate = RateLimit(instance.rate, clock.now())
+        self._rate = RateLimit(instance.rate, clock.now(), instance.burst)
         self._hand = Hand()
         #: Read, not yet claimed.
         self._buffer: deque[Stored | Due] = deque()
@@ -155,6 +160,11 @@ class Lane:
     def stopping(self) -> bool:
         """Whether it was told to stop."""
         return self._stopping
+
+    async def throttle(self) -> None:
+        """Wait for the turn that the platform's limit of requests gives."""
+        if (wait := self._rate.take(self._clock.now())) > 0:
+            await self._clock.wait(anyio.Event(), wait)
 
     async def _open(self) -> None:
         def work(db: Connection) -> tuple[LaneRow, set[int], list[tuple[int, int]]]:
@@ -263,11 +273,10 @@ class Lane:
         work: deque[list[Claim]] = deque([batch])
         try:
             while work:
+                await self.throttle()
                 claims = await self._sendable(work.popleft())
                 if not claims:
                     continue
-                if (wait := self._rate.take(self._clock.now())) > 0:
-                    await self._clock.wait(anyio.Event(), wait)
                 answered = await self._sender.send(claims)
                 now = self._clock.now()
                 outcome = judge.judge(answered, claims, self.instance, self._access.frozen(now), now, self._rng)
@@ -283,32 +292,43 @@ class Lane:
     async def _sendable(self, claims: list[Claim]) -> list[Claim]:
         """Without those that grew too old meanwhile, and those whose order or lead stands otherwise by now."""
         now, unseen_s = self._clock.now(), self.instance.retry.unseen_s
-        changes = {one.seq: change for one in claims if (change := _too_late(one, unseen_s, now)) is not None}
+        platform_s = math.inf if unseen_s is None else unseen_s
+        changes = {one.seq: change for one in claims if (change := _too_late(one, platform_s, now)) is not None}
         bound = [
-            one for one in claims if one.serial is not None and (one.follows or one.due) and one.seq not in changes
+            one
+            for one in claims
+            if one.serial is not None and (one.follower is not None or one.due) and one.seq not in changes
         ]
         if bound:
             changes |= await self._outplayed(bound)
         if not changes:
             return claims
         await self._record(None, [], list(changes.values()))
-        self._finish([claim for claim in claims if claim.seq in changes], set())
+        waits = {seq for seq, change in changes.items() if change.state is State.WAITING}
+        self._finish([claim for claim in claims if claim.seq in changes], waits)
         return [claim for claim in claims if claim.seq not in changes]
 
     async def _outplayed(self, claims: list[Claim]) -> dict[int, Change]:
-        """Claims whose serial key the platform has not met yet, or has met in a newer event."""
-        lane = self._id
-        last = await self._outbox.read(
-            lambda db: [lanes.serial_delivered(db, lane, claim.serial or 0) for claim in claims]
+        """Claims whose turn it is not, for how their order or lead stands by now; followers are mapped here."""
+        lane, now = self._id, self._clock.now()
+        all_series = await self._outbox.read(
+            lambda db: [lanes.series(db, lane, claim.serial or 0, claim.seq) for claim in claims]
         )
-        found = {}
-        for claim, seq in zip(claims, last, strict=True):
-            if seq is None and claim.follows:
-                words = "it changes an earlier event that this platform never took"
-                found[claim.seq] = _ended(claim, State.SKIPPED, "original_not_delivered", words)
-            elif seq is not None and seq > claim.seq:
+        found: dict[int, Change] = {}
+        for claim, series in zip(claims, all_series, strict=True):
+            change = None
+            if series.last_seq is not None and series.last_seq > claim.seq:
                 words = "the platform has a newer event of the same order or lead"
-                found[claim.seq] = _ended(claim, State.SKIPPED, "superseded", words)
+                change = _ended(claim, State.SKIPPED, "superseded", words)
+            elif claim.follower is not None and series.waiting:
+                change = _parked(claim, now)
+            elif claim.follower is not None and series.first_at is None:
+                words = "it changes an earlier event that this platform never took"
+                change = _ended(claim, State.SKIPPED, "original_not_delivered", words)
+            elif series.first_at is not None:
+                change = self._claimer.follow(claim, series.first_at)
+            if change is not None:
+                found[claim.seq] = change
         return found
 
     async def _take(self, answered: Answered, claims: list[Claim], outcome: judge.Outcome) -> None:
@@ -395,6 +415,7 @@ class Lane:
         await self._write(work)
         self._cursor = max(self._cursor, cursor)
         self._hand.settle(change.seq for change in gathered)
+        self.ends.recorded(tried, everything)
 
     async def _flush(self) -> None:
         """Record what has gathered without an attempt, and how far the log has been read."""
@@ -417,14 +438,15 @@ class Lane:
 
 def _parked(claim: Claim, now: float) -> Change:
     words = "behind an earlier delivery of the same order or lead"
-    return Change(claim.seq, State.WAITING, next_at=now, serial=claim.serial, code="serial", message=words)
+    past = (claim.tries, claim.first_at, claim.frozen_s, now, claim.unseen, claim.serial)
+    return Change(claim.seq, State.WAITING, *past, "serial", words)
 
 
-def _too_late(claim: Claim, unseen_s: float | None, now: float) -> Change | None:
+def _too_late(claim: Claim, unseen_s: float, now: float) -> Change | None:
     """What ends a claim whose time ran out while it waited."""
     if claim.expires_at < now:
         return _ended(claim, State.EXPIRED, "too_old", "older than the platform takes")
-    if claim.unseen and unseen_s is not None and claim.first_at is not None and now - claim.first_at > unseen_s:
+    if claim.unseen and claim.first_at is not None and now - claim.first_at > min(unseen_s, claim.unseen_s):
         return _ended(claim, State.DEAD, "unseen_window", UNSEEN_WORDS)
     return None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class RateLimit:
-    """A bucket that holds one second's worth of requests and refills evenly."""
+    """A bucket that holds `burst` requests, else one second's worth, and refills evenly."""
 
-    def __init__(self, rate: float | None, now: float) -> None:
+    def __init__(self, rate: float | None, now: float, burst: int | None = None) -> None:
         """`rate`: requests a second, `None` for no limit. `now`: seconds on any steady clock."""
         self._rate = rate
-        self._size = max(1.0, rate or 0.0)
+        self._size = max(1.0, rate or 0.0) if burst is None else float(burst)
         self._tokens = self._size
         self._at = now
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ class Past:
     frozen_s: float
     #: The platform may have taken it without our seeing the answer.
     unseen: bool
+    #: Seconds after the first try in which it may be repeated all the same, by the event's own rule.
+    unseen_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ def after(verdict: Verdict, past: Past, policy: Retry, now: float, jitter: float
     at = now + max(verdict.after_s or 0.0, jitter * ceiling)
     if at - past.first_at - past.frozen_s > policy.give_up_s:
         return GiveUp("gave_up", f"no success within {policy.give_up_s / 3600:.4g} h of the first try")
-    if past.unseen and policy.unseen_s is not None and at - past.first_at > policy.unseen_s:
+    if past.unseen and at - past.first_at > min(
+        past.unseen_s, math.inf if policy.unseen_s is None else policy.unseen_s
+    ):
         return GiveUp("unseen_window", UNSEEN_WORDS)
     return Again(at)

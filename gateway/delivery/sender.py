@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.auth import Encoded, Signer, TokenRefused, TokenUnavailable, encode
 from gateway.delivery.claims import Claim, plugin_bug
+from gateway.log import platform_words
 from gateway.model.delivery import Kind, Verdict
 from gateway.model.errors import TransportError
 from gateway.plugin import verdicts
@@ -142,18 +143,22 @@ class Sender:
                 raise ValueError("classify gave another number of verdicts than there were events")
         except Exception as error:  # a plugin's mistake
             return self._unreadable(response, n, plugin_bug(destination.name, "classify", error))
-        found = [replace(one, message=self._signer.redacted(one.message)) for one in found]
+        found = [replace(one, message=platform_words(self._signer.redacted(one.message))) for one in found]
         least = retry_after(response.headers.get("retry-after"), self._clock.now())
         if least is not None:
             found = [_not_before(one, least) for one in found]
         return found[0] if isinstance(verdict, Verdict) else found
 
-    def _unreadable(self, response: Response, n: int, words: str) -> Verdict:
-        """An answer that the plugin cannot read. Only where the status says that the platform works can an event of
-        the batch be to blame: it is found by halving, under the same event ids. Otherwise it is tried again.
+    def _unreadable(self, response: Response, n: int, words: str) -> Verdict | Sequence[Verdict]:
+        """An answer that the plugin cannot read. What the platform refused is halved until the guilty event stands
+        alone; what it seems to have taken is not sent again; where it does not work just now, all is tried again.
         """
         if response.status in (408, 425, 429) or response.status >= 500:
             return verdicts.retry("plugin_bug", words)
+        if 200 <= response.status < 300:
+            return [
+                verdicts.reject("plugin_bug", f"{words}; the platform answered {response.status}: it may have it")
+            ] * n
         return verdicts.refused("plugin_bug", words, n)
 
 

@@ -18,8 +18,8 @@ HURRY: Mapping[str, Any] = {
     "batch_linger": "300ms",
     "retry": {"first": "300ms", "factor": 1, "max": "300ms"},
 }
-#: For those that report later what became of a request.
-HURRY_LATER: Mapping[str, Any] = {"follow_up": {"first": "300ms", "max": "5s"}}
+#: For those that report later what became of a request; asking counts as a request too.
+HURRY_LATER: Mapping[str, Any] = {"rate_limit": "100/s", "follow_up": {"first": "300ms", "max": "5s"}}
 LATER = ("google",)
 
 _HEAD = """\

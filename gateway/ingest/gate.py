@@ -143,7 +143,7 @@ class Gate:
         if wanted and not wanted.get(name, wanted.get("*", True)):
             return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
         if instance.platform_name(draft.event_name) is None:
-            return Entry("skipped", "event_not_mapped", "", f"{name} does not take {draft.event_name}")
+            return Entry("skipped", "event_not_mapped", "", f"{name} does not take events of this name")
         decision = decide(draft.seen.consent, draft.seen.region, self.requirements[name], self.policy)
         if decision.action is Action.SKIP:
             return Entry("skipped", "consent", decision.reason, decision.rule)

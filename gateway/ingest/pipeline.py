@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio.lowlevel
 
-from gateway.ingest.decode import Body
 from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.ingest.enrich import enrich
 from gateway.ingest.gate import Gate, gate
-from gateway.ingest.originals import with_original_times
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
@@ -23,6 +21,7 @@ from gateway.privacy.hashing import DigestPlan
 
 if TYPE_CHECKING:
     from gateway.config import Settings, Source
+    from gateway.ingest.decode import Body
     from gateway.outbox import Appended, Outbox
 
 Stage: TypeAlias = Callable[[Draft, Setup], None]
@@ -59,10 +58,6 @@ class Door:
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,
         )
-        #: Dedup scope → names of the sources in it.
-        self._scopes: dict[str, set[str]] = {}
-        for one in settings.sources.values():
-            self._scopes.setdefault(one.dedup_scope, set()).add(one.name)
         self._outbox = outbox
         self._clock = clock
 
@@ -94,9 +89,7 @@ class Door:
         """Take a body's events in and store them. Returns the answer to the sender once they are on disk."""
         if self._outbox is None:
             raise RuntimeError("this door has no outbox behind it")
-        scope = self._scopes[source.dedup_scope]
-        events = await with_original_times(body.events, scope, self._outbox)
-        taken = await self.take_all(Body(events, body.odd), source, hints)
+        taken = await self.take_all(body, source, hints)
         records = [one.record for one in taken if one.record is not None]
         appended = await self._outbox.append(records) if records else []
         return answer(taken, appended)

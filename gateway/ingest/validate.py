@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 #: A number from here on can only be milliseconds: as seconds it would be the year 5138.
 MILLISECONDS_FROM = 1e11
-#: How far ahead a clock may be, in seconds; such a time is set to now.
+#: How far ahead a clock may be, in seconds; such an `event_time` is set to now.
 SKEW_S = 300.0
+#: Times beside `event_time` that the same limits hold for: object, key.
+OTHER_TIMES = (("original_event", "event_time"), ("app", "install_time"))
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -34,6 +36,9 @@ def validate(draft: Draft, setup: Setup) -> None:
             words = "holds an e-mail address, which would be stored and sent as it is"
             raise EventInvalid(Fault(f"/{key}", "personal_data", words))
     draft.event_time = _event_time(draft)
+    for part, key in OTHER_TIMES:
+        if part in draft.raw and key in draft.raw[part]:
+            _moment(draft.raw[part][key], f"/{part}/{key}", draft.received_at)
     currency = draft.raw["custom_data"].get("currency") if "custom_data" in draft.raw else None
     if currency is not None and not is_currency(currency.upper()):
         raise EventInvalid(Fault("/custom_data/currency", "unknown_currency", "expected an ISO 4217 code such as EUR"))
@@ -58,28 +63,33 @@ def _event_time(draft: Draft) -> float:
     value = draft.raw.get("event_time")
     if value is None:
         return draft.received_at
-    seconds = _seconds(value)
-    if seconds < 0:
-        raise EventInvalid(Fault("/event_time", "out_of_range", "the time lies before 1970"))
+    seconds = _moment(value, "/event_time", draft.received_at)
     if seconds > draft.received_at:
-        if seconds - draft.received_at > SKEW_S:
-            raise EventInvalid(Fault("/event_time", "in_future", "the time lies more than 5 minutes ahead"))
         draft.warn("/event_time", "event_time_ahead", "the time lies ahead by less than 5 minutes: set to now")
         return draft.received_at
     return seconds
 
 
-def _seconds(value: float | str) -> float:
+def _moment(value: float | str, path: str, now: float) -> float:
+    seconds = _seconds(value, path)
+    if seconds < 0:
+        raise EventInvalid(Fault(path, "out_of_range", "the time lies before 1970"))
+    if seconds - now > SKEW_S:
+        raise EventInvalid(Fault(path, "in_future", "the time lies more than 5 minutes ahead"))
+    return seconds
+
+
+def _seconds(value: float | str, path: str) -> float:
     if not isinstance(value, str):
         if value >= MILLISECONDS_FROM:
             words = "expected Unix seconds; a number this large can only be milliseconds"
-            raise EventInvalid(Fault("/event_time", "in_milliseconds", words))
+            raise EventInvalid(Fault(path, "in_milliseconds", words))
         return value
     if not _RFC3339.fullmatch(value):
         words = "expected RFC 3339 with an offset, such as 2026-11-20T14:03:09Z, or Unix seconds"
-        raise EventInvalid(Fault("/event_time", "bad_format", words))
+        raise EventInvalid(Fault(path, "bad_format", words))
     try:
         seconds = datetime.fromisoformat(value.upper()).timestamp()
     except (ValueError, OverflowError):
-        raise EventInvalid(Fault("/event_time", "bad_format", "no such date or time")) from None
+        raise EventInvalid(Fault(path, "bad_format", "no such date or time")) from None
     return int(seconds) if seconds.is_integer() else seconds

@@ -80,6 +80,8 @@ class Verdict:
     tries: int | None = None
     #: For `received`: what the platform calls the request.
     request_id: str = ""
+    #: For `retry` with `tries`: after them the lane pauses for an operator, instead of giving the events up.
+    then_pause: bool = False
     #: For `retry`: a new token may help (the core renews it once, then pauses).
     renew_token: bool = False
 

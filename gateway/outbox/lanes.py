@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
-from gateway.outbox.packing import pack, pack_seqs, positions, unpack_seqs
+from gateway.outbox.packing import pack_seqs, unpack_seqs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,6 +79,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Bond:
+    """What ties a delivery to others."""
+
+    #: Hash of its serial key.
+    hash: int
+    #: `event_time`, Unix seconds.
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """One HTTP try, to be recorded."""
 
@@ -92,7 +102,7 @@ class Tried:
     message: str
     request_id: str = ""
     #: Hashes of serial keys in the order of `seqs`, for destinations that have them.
-    serials: Sequence[int] | None = None
+    serials: Sequence[Bond | None] | None = None
     #: When to ask for the outcome, for `received`.
     follow_up_at: float | None = None
 
@@ -230,7 +240,7 @@ def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None
     seqs = tried.seqs
     added = db.execute(
         "INSERT INTO attempt (lane, first_seq, last_seq, count, seqs, started_at, duration_s, status, verdict, code, "
-        "message, request_id, serials) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "message, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             lane,
             seqs[0],
@@ -244,9 +254,14 @@ def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None
             tried.code,
             tried.message,
             tried.request_id,
-            pack("q", tried.serials) if tried.serials is not None else None,
         ),
     )
+    if tried.serials is not None and tried.verdict in SETTLING:
+        bonds = zip(seqs, tried.serials, strict=True)
+        db.executemany(
+            "INSERT OR REPLACE INTO serial VALUES (?, ?, ?, ?)",
+            [(lane, seq, bond.hash, bond.at) for seq, bond in bonds if bond is not None],
+        )
     if tried.follow_up_at is not None:
         db.execute(
             "INSERT INTO receipt VALUES (?, ?, ?, ?, 0, ?)",
@@ -320,10 +335,19 @@ def close_receipt(
             cursor=None,
             tried=None,
             settled=(),
-            changes=[replace(change, seq=seq) for seq in seqs],
+            changes=[replace(change, seq=seq, serial=hash_) for seq, hash_ in _serials(db, lane, seqs)],
             now=now,
         )
     return len(seqs)
+
+
+def _serials(db: Connection, lane: int, seqs: Sequence[int]) -> list[tuple[int, int | None]]:
+    """Numbers with the hash of their serial key, `None` where they have none."""
+    if not seqs:
+        return []
+    rows = db.execute("SELECT seq, hash FROM serial WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, seqs[0], seqs[-1]))
+    found = dict(rows.fetchall())
+    return [(seq, found.get(seq)) for seq in seqs]
 
 
 def _elsewhere(db: Connection, lane: int, attempt: int, first: int, last: int) -> set[int]:
@@ -347,21 +371,29 @@ def set_pause(db: Connection, lane: int, paused_at: float | None, code: str, mes
     )
 
 
-def serial_delivered(db: Connection, lane: int, serial: int) -> int | None:
-    """The last event with this serial key that the platform took; `None` if it took none."""
-    best: int | None = None
-    rows = db.execute(
-        f"SELECT first_seq, count, seqs, serials FROM attempt WHERE lane = ? AND serials IS NOT NULL "
-        f"AND verdict IN {SETTLING} ORDER BY id DESC",
-        (lane,),
-    )
-    for first, count, packed, serials in rows:
-        for at in positions(serials, serial, "q"):
-            seq = unpack_seqs(first, count, packed)[at]
-            own = db.execute("SELECT state FROM delivery WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
-            if own is None and (best is None or seq > best):
-                best = seq
-    return best
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What stands of a serial key at the platform, and what is still on its way."""
+
+    #: `event_time` of the first event that the platform took, and the number of the last; `None` if it took none.
+    first_at: float | None
+    last_seq: int | None
+    #: An earlier event of the key waits to be sent (again).
+    waiting: bool
+
+
+def series(db: Connection, lane: int, hash_: int, before: int) -> Series:
+    """The deliveries of a serial key. `before`: what waits is looked for below this number."""
+    taken = db.execute(
+        "SELECT s.seq, s.at FROM serial s WHERE s.lane = ? AND s.hash = ? "
+        "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.lane = s.lane AND d.seq = s.seq) ORDER BY s.seq",
+        (lane, hash_),
+    ).fetchall()
+    waiting = db.execute(
+        "SELECT 1 FROM delivery WHERE lane = ? AND serial = ? AND state = 'waiting' AND seq < ? LIMIT 1",
+        (lane, hash_, before),
+    ).fetchone()
+    return Series(taken[0][1] if taken else None, taken[-1][0] if taken else None, waiting is not None)
 
 
 def open_lanes(db: Connection, instances: Iterable[str]) -> None:

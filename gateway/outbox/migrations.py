@@ -115,10 +115,20 @@ def m002_the_lanes(db: Any) -> None:
           verdict TEXT NOT NULL,         -- for all of them, or `mixed`
           code TEXT NOT NULL,
           message TEXT NOT NULL,
-          request_id TEXT NOT NULL DEFAULT '',
-          serials BLOB                   -- 8 bytes each, hashes of serial keys in the order of the seqs
+          request_id TEXT NOT NULL DEFAULT ''
         )"""
     )
+    db.execute(
+        """
+        CREATE TABLE serial (            -- what a platform took of deliveries that share a serial key
+          lane INTEGER NOT NULL,
+          seq INTEGER NOT NULL,
+          hash INTEGER NOT NULL,         -- of the key
+          at REAL NOT NULL,              -- event_time, Unix seconds
+          PRIMARY KEY (lane, seq)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX serial_hash ON serial (lane, hash)")
     db.execute("CREATE INDEX attempt_lane ON attempt (lane, last_seq)")
     db.execute(
         """

@@ -66,6 +66,7 @@ def drop_events(db: Connection, lanes: Sequence[int], older_than: float, dedup_s
     gone = int(db.execute(f"DELETE FROM event WHERE seq <= ? AND {kept}", (last,)).rowcount)
     for table in ("clear", "delivery"):
         db.execute(f"DELETE FROM {table} WHERE seq <= ? AND {kept}", (last,))
+    db.execute("DELETE FROM serial WHERE seq <= ?", (last,))
     db.execute("DELETE FROM attempt WHERE last_seq <= ?", (last,))
     db.execute("DELETE FROM receipt WHERE attempt NOT IN (SELECT id FROM attempt)")
     newest = db.execute("SELECT max(first_seq) FROM intake").fetchone()[0]

@@ -81,9 +81,9 @@ class Writer:
         """Store events in the next group; resolves after the commit. Called on an event loop.
 
         `size`: bytes that the records hold in memory. Raises `OutboxBusy` when too many wait, the failure when the disk
-        has failed.
+        has failed. When nothing waits, there is always room: coming back later would not make them fewer.
         """
-        if self._waiting_bytes + size > self._queue_bytes:
+        if self._waiting_bytes and self._waiting_bytes + size > self._queue_bytes:
             raise OutboxBusy("too many events wait to be written")
         done: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
         self._put(_Job(done, size, records))
@@ -125,10 +125,11 @@ class Writer:
         while not last:
             group, last = self._next_group()
             if group:
-                _resolve(self._commit(group))
+                outcomes = self._commit(group)
                 size = sum(job.size for job in group)
                 with self._lock:
                     self._waiting_bytes -= size
+                _resolve(outcomes)
                 self._checkpointer.written(size + GROUP_BYTES)
 
     def _next_group(self) -> tuple[list[_Job], bool]:

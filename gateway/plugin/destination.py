@@ -88,6 +88,8 @@ class Limits:
     bytes: int = 1_000_000
     #: Requests a second; `None` for no limit.
     rate: float | None = None
+    #: Requests that may go at once after a quiet time; `None` for one second's worth.
+    burst: int | None = None
     #: Requests at the same time.
     concurrency: int = 4
     #: How long an event may wait for company, in seconds.
@@ -178,6 +180,9 @@ class Destination:
     age_limit: Callable[[Event, Config], float | None] | None = None
     #: Whether a test event can be sent without counting as real (or to a place that the operator named for tests).
     accepts_test: Callable[[Config], bool] | None = None
+    #: How long after its first try this event may be sent again when an answer was never seen, in seconds: lowers
+    #: `retry.unseen_s`; 0 for never, `None` for no limit of its own.
+    unseen_limit: Callable[[Event, Config], float | None] | None = None
     follow_up: FollowUp | None = None
     #: A harmless request that shows whether the credentials work, judged by `classify`; `None` when this configuration
     #: allows none. Unix seconds are given for platforms that want a fresh event.

@@ -37,10 +37,13 @@ def retry(
     after_s: float | None = None,
     *,
     tries: int | None = None,
+    then_pause: bool = False,
     renew_token: bool = False,
 ) -> Verdict:
-    """Again later: not before `after_s`, at most `tries` times. A `Retry-After` header is honoured by the core."""
-    return Verdict(Kind.RETRY, code, message, after_s, tries, renew_token=renew_token)
+    """Again later: not before `after_s`, at most `tries` times, after which the event is given up (`then_pause`: the
+    destination pauses for an operator instead). A `Retry-After` header is honoured by the core.
+    """
+    return Verdict(Kind.RETRY, code, message, after_s, tries, then_pause=then_pause, renew_token=renew_token)
 
 
 def split(code: str = "", message: str = "") -> Verdict:

@@ -25,7 +25,7 @@ LIMITED_APP = frozenset(
 )
 
 #: Without `ad_storage` these go: the click and browser ids, and the advertising id of a phone.
-_BROWSER_IDS = frozenset({*CLICK_IDS, "madid"})
+_BROWSER_IDS = frozenset({*CLICK_IDS, "madid", "session_attributes"})
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ TELLING_WORDS = (
 WHOLE_NAMES = _set(
     """
     name names nom nome nombre zip zipcode postcode postalcode plz mobile cell handy em ph fn ln user login pass auth
+    contact person
     """
 )
 

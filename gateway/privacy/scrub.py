@@ -198,7 +198,7 @@ def _clean(value: Any, key: str, depth: int) -> bool:
         if depth >= MAX_DEPTH:
             return False
         for name, item in value.items():
-            if name not in SCHEMA_KEYS and (_SUSPECT.search(name) or telling_name(name, key)):
+            if name not in SCHEMA_KEYS and (_SUSPECT.search(name) or telling_name(name, key, parameter=depth == 0)):
                 return False
             kind = type(item)
             if kind is str:
@@ -244,7 +244,7 @@ def _scrub_object(value: dict[str, Any], parent: str, path: tuple[str | int, ...
     kept: dict[str, Any] = {}
     changed = False
     for key, old in value.items():
-        if _telling_key(key, parent, old):
+        if _telling_key(key, parent, old, whole=not path):
             removed[_pointer((*path, key))] = "name"
             changed = True
             continue
@@ -255,12 +255,13 @@ def _scrub_object(value: dict[str, Any], parent: str, path: tuple[str | int, ...
     return kept if changed else value
 
 
-def _telling_key(key: str, parent: str, value: Any) -> bool:
+def _telling_key(key: str, parent: str, value: Any, *, whole: bool) -> bool:
+    """`whole`: at the top, where `name` or `zip` alone can only be a person's; deeper it may be a product's."""
     if key in SCHEMA_KEYS:
         return False
     if _is_personal(key):
         return True
-    return not isinstance(value, bool | None) and telling_name(key, parent)
+    return not isinstance(value, bool | None) and telling_name(key, parent, parameter=whole)
 
 
 def _is_personal(key: str) -> bool:

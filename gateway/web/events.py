@@ -74,5 +74,9 @@ async def what_if(effective: Effective, body: Body, source: Source) -> dict[str,
 def _previewed(effective: Effective, index: int, taken: Taken) -> dict[str, Any]:
     result = accepted(index, taken)
     result["duplicate"] = "unknown"
-    result["preview"] = preview(effective.door, taken, effective.settings)
-    return result
+    previews = preview(effective.door, taken, effective.settings)
+    statuses = dict(result["destinations"])
+    for name, shown in previews.items():  # what only the mapping finds out is known here
+        if "skipped" in shown and statuses.get(name) == "queued":
+            statuses[name] = f"skipped:{shown['skipped']['reason']}"
+    return {**result, "destinations": statuses, "preview": previews}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import hmac
 import secrets
 from base64 import b64decode
 from dataclasses import dataclass
@@ -87,11 +86,6 @@ def key_in(headers: Mapping[bytes, bytes]) -> bytes | None:
     if scheme == b"basic":
         return _user_name(rest.strip())
     return headers.get(b"x-write-key")
-
-
-def is_token(given: bytes | None, token: str | None) -> bool:
-    """Whether a request brings the operator's token, compared in constant time."""
-    return bool(given and token) and hmac.compare_digest(given or b"", (token or "").encode())
 
 
 def _user_name(encoded: bytes) -> bytes | None:

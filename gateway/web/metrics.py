@@ -15,6 +15,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 
 import gateway
+from gateway.model.errors import OutboxError
+from gateway.outbox import standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from gateway.delivery.dispatcher import LaneStatus
+    from gateway.delivery.ends import Ended
     from gateway.model.delivery import Attempt
     from gateway.outbox import Outbox
 
@@ -35,7 +38,8 @@ ATTEMPT_EDGES = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: The largest number of fault codes told apart: codes come from a list, but nothing should hang on that.
+#: The largest number of codes told apart, of faults and warnings together and of each destination's ends: codes come
+#: from a list, or from a platform's, but nothing should hang on that.
 MAX_CODES = 200
 
 
@@ -85,13 +89,18 @@ class Metrics:
         self._attempt_seconds = self._histogram(
             "gateway_attempt_seconds", "From the first byte out to the last byte in.", ("instance",), ATTEMPT_EDGES
         )
+        self._ended = self._counter(
+            "gateway_deliveries_ended", "Deliveries that came to their end.", ("instance", "state", "code")
+        )
         self._worker = worker
         self._bound: dict[tuple[str, str], SourceCounters] = {}
-        self._codes: set[str] = set()
+        self._codes: dict[str, set[str]] = {}
 
-    def watch(self, outbox: Outbox, lanes: Callable[[], Sequence[LaneStatus]]) -> None:
-        """Have the gauges read from these at each scrape."""
-        self.registry.register(_State(outbox, lanes))
+    def watch(
+        self, outbox: Outbox, lanes: Callable[[], Sequence[LaneStatus]], instances: Callable[[], Iterable[str]]
+    ) -> None:
+        """Have the gauges read from these at each scrape. `instances`: the destinations that are switched on."""
+        self.registry.register(_State(outbox, lanes, instances))
 
     def of(self, source: str, door: str) -> SourceCounters:
         """A source's counters at a door."""
@@ -119,16 +128,23 @@ class Metrics:
         self._deliveries.labels(attempt.instance, attempt.verdict).inc(attempt.size)
         self._attempt_seconds.labels(attempt.instance).observe(attempt.duration_s)
 
+    def ended(self, ended: Ended) -> None:
+        """Count deliveries that came to their end."""
+        code = self._known(ended.code, ended.instance)
+        self._ended.labels(ended.instance, str(ended.state), code).inc(ended.count)
+
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Everything, in Prometheus' text format. It reads from the outbox: not for the event loop."""
         shown = self.registry if self._worker is None else _Labelled(self.registry, str(self._worker))
         return generate_latest(shown)
 
-    def _known(self, code: str) -> str:
-        if code not in self._codes:
-            if len(self._codes) >= MAX_CODES:
+    def _known(self, code: str, of: str = "") -> str:
+        """The code, or `other` when too many are told apart already; `of` a destination, else of the doors."""
+        codes = self._codes.setdefault(of, set())
+        if code not in codes:
+            if len(codes) >= MAX_CODES:
                 return "other"
-            self._codes.add(code)
+            codes.add(code)
         return code
 
     def _counter(self, name: str, about: str, labels: Sequence[str]) -> Counter:
@@ -155,9 +171,12 @@ class _Labelled:
 class _State:
     """Gauges that are read when somebody asks."""
 
-    def __init__(self, outbox: Outbox, lanes: Callable[[], Sequence[LaneStatus]]) -> None:
+    def __init__(
+        self, outbox: Outbox, lanes: Callable[[], Sequence[LaneStatus]], instances: Callable[[], Iterable[str]]
+    ) -> None:
         self._outbox = outbox
         self._lanes = lanes
+        self._instances = instances
 
     def describe(self) -> Iterable[Metric]:
         """Names for the registry, without asking anybody yet."""
@@ -177,4 +196,14 @@ class _State:
             for name in LANE_STATES:
                 state.add_metric([lane.instance, name], int(lane.state == name))
             flying.add_metric([lane.instance], lane.in_flight)
-        return [build, waiting, failed, state, flying]
+        behind = GaugeMetricFamily("gateway_lane_behind", "Events to come to, and those waiting.", labels=["instance"])
+        for name, count in self._behind().items():
+            behind.add_metric([name], count)
+        return [build, waiting, failed, state, flying, behind]
+
+    def _behind(self) -> Mapping[str, int]:
+        try:
+            with self._outbox.reading() as db:
+                return standing.behind(db, self._instances())
+        except OutboxError:  # the other gauges tell of a disk that fails: they must still be answered
+            return {}

@@ -1,7 +1,8 @@
 """What a running process does beside its work: signals, reload, the disk's failure, an orderly end.
 
 SIGTERM or SIGINT ends it: what is under way is finished, exit 0. A second one ends it at once, with 128 and the
-signal's number. SIGHUP reads the configuration again. When the disk fails, it ends with 74.
+signal's number. SIGHUP reads the configuration again. When the disk fails, it ends with 74. One of several workers
+hears of signals from its supervisor alone, through a pipe.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gateway.web.upkeep import upkeep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.delivery.ends import Ended
     from gateway.model.delivery import Attempt
     from gateway.outbox import Outbox
 
@@ -65,18 +67,24 @@ class Process:
         *,
         dispatch: bool,
         observe: Callable[[Attempt], None] | None = None,
+        ended: Callable[[Ended], None] | None = None,
+        orders: int | None = None,
     ) -> None:
+        """`orders`: the end of a pipe that brings the numbers of signals; `None`: they come from the system."""
         self._loaded = loaded
+        #: What some keys still go by, however often the file is read again.
+        self._at_start = loaded.settings
         self._outbox = outbox
         self.stopping = anyio.Event()
         self.exit_code = 0
         self.dispatcher: Dispatcher | None = None
         if dispatch:
             manager = loaded.registry.manager
-            self.dispatcher = Dispatcher(loaded.settings, outbox, plugins=manager, observe=observe)
+            self.dispatcher = Dispatcher(loaded.settings, outbox, plugins=manager, observe=observe, ended=ended)
         #: Called with the new configuration after each reload.
         self.on_reload: list[Callable[[Settings], None]] = []
         self._reload = asyncio.Event()
+        self._orders = orders
 
     @property
     def settings(self) -> Settings:
@@ -85,10 +93,7 @@ class Process:
 
     async def run(self) -> None:
         """Listen to signals, watch the disk, dispatch if it is this process's part; returns after `stop`."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        self._listen()
         tasks = [asyncio.create_task(self._reloads()), asyncio.create_task(self._watch_disk())]
         tidying = asyncio.create_task(
             upkeep(self._outbox, lambda: self.settings, self.stopping, has_lease=self._has_lease)
@@ -120,7 +125,7 @@ class Process:
         except GatewayError as error:
             log.error("reload_refused", faults=str(error).splitlines())
             return
-        if waiting := changes_needing_restart(self.settings, loaded.settings):
+        if waiting := changes_needing_restart(self._at_start, loaded.settings):
             log.warning("restart_needed", keys=waiting)
         self._loaded = loaded
         for take in self.on_reload:
@@ -128,6 +133,27 @@ class Process:
         if self.dispatcher is not None:
             self.dispatcher.reload(loaded.settings)
         log.info("reloaded", file=str(loaded.path))
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._orders is not None:
+            loop.add_reader(self._orders, self._ordered, self._orders)
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _ordered(self, orders: int) -> None:
+        numbers = os.read(orders, 64)
+        if not numbers:  # the supervisor is gone: nobody else would ever end this process
+            asyncio.get_running_loop().remove_reader(orders)
+            log.error("supervisor_ended")
+            self.stop(EXIT_WRONG)
+        for number in numbers:
+            if number == signal.SIGHUP:
+                self._reload.set()
+            else:
+                self._told_to_stop(signal.Signals(number))
 
     async def _reloads(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -39,7 +40,8 @@ async def readyz(request: Request) -> Response:
 async def get_metrics(request: Request) -> Response:
     """The counters."""
     service: Service = request.state.service
-    return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+    text = await anyio.to_thread.run_sync(service.metrics.text)
+    return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
 async def openapi(_request: Request) -> Json:

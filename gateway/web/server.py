@@ -60,11 +60,11 @@ def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | 
     with bound(loaded.settings.server) as listener:
         workers = loaded.settings.server.workers
 
-        def work(index: int) -> int:
+        def work(index: int, orders: int | None = None) -> int:
             outbox = opened(loaded.settings)
             metrics = Metrics(worker=index if workers > 1 else None)
-            running = _serve(loaded, outbox, listener, metrics, times, dispatch=dispatch and index == 0)
-            return _run(running, outbox)
+            mine = dispatch and index == 0
+            return _run(_serve(loaded, outbox, listener, metrics, times, dispatch=mine, orders=orders), outbox)
 
         return work(0) if workers == 1 else Supervisor(workers, work).run()
 
@@ -138,9 +138,16 @@ def http_server(app: App, times: Deadlines) -> HttpServer:
 
 
 async def _serve(
-    loaded: Loaded, outbox: Outbox, listener: socket.socket, metrics: Metrics, times: Deadlines, *, dispatch: bool
+    loaded: Loaded,
+    outbox: Outbox,
+    listener: socket.socket,
+    metrics: Metrics,
+    times: Deadlines,
+    *,
+    dispatch: bool,
+    orders: int | None,
 ) -> int:
-    process = Process(loaded, outbox, dispatch=dispatch, observe=metrics.attempted)
+    process = Process(loaded, outbox, dispatch=dispatch, observe=metrics.attempted, ended=metrics.ended, orders=orders)
     service = Service(Effective.of(loaded.settings, outbox), outbox, metrics, process.dispatcher)
     service.pace = Pace(first_s=times.body_s)
 

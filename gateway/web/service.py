@@ -69,7 +69,7 @@ class Service:
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
-        self.metrics.watch(self.outbox, lambda: self.lanes() or ())
+        self.metrics.watch(self.outbox, lambda: self.lanes() or (), lambda: self.effective.settings.enabled)
 
     def lanes(self) -> Sequence[LaneStatus] | None:
         """The lanes, if they run in this process."""

@@ -115,7 +115,7 @@ def test_validate_only_is_not_counted_and_has_no_outcome() -> None:
 
 
 def test_an_executed_request_succeeds_with_its_count() -> None:
-    reply = ask_status(post(body(PURCHASE, REFUND)).json["requestId"])
+    reply = ask_status(post(body(PURCHASE, _with(transactionId="shop1-100046"))).json["requestId"])
     (outcome,) = reply.json["requestStatusPerDestination"]
     assert (outcome["requestStatus"], outcome["eventsIngestionStatus"]["recordCount"]) == ("SUCCESS", "2")
 
@@ -194,6 +194,12 @@ def _identifiers(*identifiers: dict[str, Any]) -> dict[str, Any]:
             "INVALID_NUMBER_FORMAT",
         ),
         ({"transactionId": "x", "eventTimestamp": "2026-11-20T14:03:09Z"}, "", "NO_IDENTIFIERS_PROVIDED"),
+        (
+            {**_without("userData"), "transactionId": "x", "adIdentifiers": {"sessionAttributes": "eyJ9"}},
+            "",
+            "NO_IDENTIFIERS_PROVIDED",
+        ),
+        (REFUND, ".transaction_id", "INVALID_EVENT"),  # two states of one transaction
     ],
 )
 def test_one_bad_event_refuses_the_whole_request_and_is_named(item: dict[str, Any], field: str, reason: str) -> None:
@@ -251,7 +257,8 @@ def test_a_cart_with_a_braid_is_taken_with_a_warning() -> None:
 
 def test_an_event_with_denied_consent_is_taken_and_not_counted() -> None:
     denied = _with(consent={"adUserData": "CONSENT_DENIED"})
-    assert post(body(denied, REFUND)).accepted == (REFUND,)
+    other = {**REFUND, "transactionId": "shop1-100046"}
+    assert post(body(denied, other)).accepted == (other,)
 
 
 def test_credentials_are_needed() -> None:

@@ -143,3 +143,24 @@ async def test_a_pause_in_a_platforms_own_words(run):
         broken.clear()
         await world.clock.until(world.settled(*ids(3), instance="meta"))
     assert len(world.accepted) == 3
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one body", "later"])
+async def test_google_learns_from_the_gateway_when_a_refunded_purchase_happened(run, together):
+    """A shop's refund names its order, hardly ever the time of it; the platform wants to have it."""
+    world = run("google")
+    [sale] = purchases(1, event_time=world.clock.now() - 3600, event_id="sale-1")
+    refund = {"event_name": "Refund", "event_id": "refund-1", "user_data": PERSON, "action_source": "system_generated"}
+    refund["custom_data"] = {"order_id": "order-0", "value": 4, "remaining_value": 6, "currency": "EUR"}
+    second = {**refund, "event_id": "refund-2", "custom_data": {**refund["custom_data"], "remaining_value": 0}}
+    async with world.running():
+        if together:
+            await world.post_events([sale, refund, second])
+        else:
+            for event in (sale, refund, second):
+                await world.post_events([event])
+                await world.clock.pass_s(10)
+        await world.clock.until(lambda: len(world.accepted) == 3)
+    assert [item["conversionValue"] for item in world.accepted] == [10, 6, 0]
+    assert len({item["eventTimestamp"] for item in world.accepted}) == 1, "all of them at the time of the purchase"
+    assert {item["transactionId"] for item in world.accepted} == {"order-0"}

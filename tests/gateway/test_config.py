@@ -8,6 +8,7 @@ import pytest
 from gateway import config
 from gateway.config import values
 from gateway.model.errors import ConfigError
+from gateway.outbox.writer import QUEUE_BYTES
 from gateway.plugin import Bearer, Destination, FollowUp, Limits, Request, Retry, Skip, verdicts
 from gateway.privacy.consent import RegionRule
 
@@ -152,13 +153,13 @@ def test_a_missing_and_an_empty_variable_are_named_with_their_keys(faults, tmp_p
     (tmp_path / "empty").write_text("\n")
     found = faults(
         '[sources.a]\nwrite_key = "${A_KEY}"\n[sources.b]\nwrite_key = ["x123456789abcdef", "${B_KEY}"]\n'
-        '[server]\nadmin_token = "${file:none}"\nhost = "${file:empty}"',
+        '[server]\nhost = "${file:empty}"\n[outbox]\nurl = "${file:none}"',
         {"B_KEY": ""},
     )
     assert found == {
         "sources.a.write_key": "the environment variable A_KEY is not set",
         "sources.b.write_key.1": "the environment variable B_KEY is empty",
-        "server.admin_token": "the file none cannot be read: No such file or directory",
+        "outbox.url": "the file none cannot be read: No such file or directory",
         "server.host": "the file empty is empty",
     }
 
@@ -255,20 +256,15 @@ def test_no_fault_shows_a_secret_or_a_value_from_elsewhere(faults, text):
 
 
 def test_settings_print_without_their_secrets(load):
-    found = load(
-        f'[server]\nadmin_token = "admin-token-012345"\n[sources.web]\nwrite_key = "{KEY}"\n'
-        f'public_key = ["public-key-0123456789"]\n' + acme()
-    )
+    found = load(f'[sources.web]\nwrite_key = "{KEY}"\npublic_key = ["public-key-0123456789"]\n' + acme())
     printed = repr(found) + json.dumps(found.redacted())
-    for secret in (KEY, TOKEN, "admin-token-012345", "public-key-0123456789"):
+    for secret in (KEY, TOKEN, "public-key-0123456789"):
         assert secret not in printed
     shown = found.redacted()
-    assert shown["server"]["admin_token"] == "***"
     assert shown["sources"]["web"]["write_keys"] == ["***"]
     assert shown["destinations"]["acme"]["secrets"] == {"token": "***"}
     assert shown["destinations"]["acme"]["config"]["account"] == "42"
     assert shown["destinations"]["acme"]["destination"] == "acme"
-    assert load().redacted()["server"]["admin_token"] is None
     assert found.destinations["acme"].secrets["token"] == TOKEN
 
 
@@ -286,12 +282,24 @@ def test_the_server_takes_addresses_and_sizes(load):
 
 def test_what_is_not_built_says_so(faults):
     found = faults(
-        '[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
+        '[server]\nadmin_token = "t"\n[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
         f'[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n'
         + acme(after="[destinations.acme.consent]\ntcf_vendor = 755\natp_id = 89\ntcf_purposes_only = true")
     )
-    assert len(found) == 6
-    assert all("not built yet" in message for message in found.values())
+    assert len(found) == 7
+    assert all("is not built yet" in message for message in found.values())
+    assert found["server.admin_token"] == "the dashboard is not built yet; remove the key"
+
+
+@pytest.mark.parametrize("value", ['"32.1MB"', '"32MiB"', '"1GB"', "32000001"])
+def test_a_body_larger_than_the_outbox_takes_is_refused(faults, value):
+    found = faults(f"[server]\nmax_body_bytes = {value}")
+    assert list(found) == ["server.max_body_bytes"]
+    assert 'at most "32MB"' in found["server.max_body_bytes"]
+
+
+def test_the_largest_body_fits_into_the_outbox(load):
+    assert load('[server]\nmax_body_bytes = "32MB"').server.max_body_bytes == 32_000_000 < QUEUE_BYTES
 
 
 def test_proxies_are_addresses(faults):
@@ -351,11 +359,10 @@ def test_a_source_is_read_and_normalised(load):
 
 def test_one_key_opens_one_door_of_one_source(faults):
     found = faults(
-        f'[server]\nadmin_token = "{KEY}"\n[sources.a]\nwrite_key = "{KEY}"\n'
+        f'[sources.a]\nwrite_key = "{KEY}"\n'
         f'[sources.b]\nwrite_key = ["other-key-0123456", "{KEY}"]\npublic_key = "other-key-0123456"'
     )
     assert found == {
-        "server.admin_token": "the same key as sources.a.write_key; every key must be different",
         "sources.b.public_key": "the same key as sources.b.write_key; every key must be different",
         "sources.b.write_key": "the same key as sources.a.write_key; every key must be different",
     }

@@ -91,6 +91,23 @@ def test_a_refund_of_no_known_order_belongs_to_no_series() -> None:
     assert plugin.serial_key(refund(original_event={}), CONFIG) is None
 
 
+def test_a_refund_has_the_source_of_its_action_and_not_of_the_place_it_was_returned_to() -> None:
+    returned = refund(action_source="physical_store")
+    assert plugin.map_event(returned, CONFIG)["eventSource"] == "WEB"
+    shop = {**CONFIG, "conversion_actions": {"Purchase": {"id": "1", "event_source": "IN_STORE"}}}
+    assert plugin.map_event(returned, shop)["eventSource"] == "IN_STORE"
+
+
+# Who
+
+
+def test_the_first_phone_is_kept_whatever_the_number_of_emails() -> None:
+    many = event(digests={"email": tuple(f"{number:064x}" for number in range(12)), "phone": (DIGEST,)})
+    identifiers = plugin.map_event(many, CONFIG)["userData"]["userIdentifiers"]
+    assert len(identifiers) == 10
+    assert identifiers[1] == {"phoneNumber": DIGEST}
+
+
 # Age
 
 
@@ -194,6 +211,28 @@ def test_innocent_events_go_again_at_once_and_unknown_reasons_get_three_tries() 
     assert unknown.message == "events[1]: new"
 
 
+@pytest.mark.parametrize("status", [400, 429])
+def test_over_quota_waits_as_googles_own_client_does(status: int) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RESOURCE_EXHAUSTED"}]
+    verdict = plugin.classify(answer({"error": {"details": details}}, status), 3)
+    assert (verdict.kind, verdict.code, verdict.after_s) == ("retry", "RESOURCE_EXHAUSTED", 5)
+
+
+def test_the_pace_leaves_room_for_the_questions_in_the_daily_quota() -> None:
+    limits = plugin.GOOGLE.limits
+    assert limits.rate * DAY_S <= 100_000 / 2
+    assert limits.rate * 60 + limits.burst <= 300
+
+
+@pytest.mark.parametrize(
+    "reason", ["DEK_DECRYPTION_ERROR", "INVALID_KEK", "KEK_PERMISSION_DENIED", "INVALID_WIP", "AWS_AUTH_FAILED"]
+)
+def test_reasons_of_encryption_are_the_operators(reason: str) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]
+    assert plugin.classify(answer({"error": {"details": details}}, 400), 3).kind == "pause"
+    assert plugin.GOOGLE.follow_up.classify(status_of("FAILED", (reason, 2))).kind == "pause"
+
+
 def test_the_request_id_and_the_warnings_are_kept() -> None:
     warning = {"reason": "WARNING_REASON_X", "field": "events.events[3].cart_data", "description": "…"}
     verdict = plugin.classify(answer({"requestId": "r-1", "fieldWarnings": [warning]}), 5)
@@ -222,6 +261,12 @@ def test_the_outcome_is_asked_for_by_request_id() -> None:
         (status_of("PARTIAL_SUCCESS", ("CLICK_NOT_FOUND", 12), ("INTERNAL_ERROR", 1)), "retry", "INTERNAL_ERROR"),
         (status_of("PARTIAL_SUCCESS", ("TOO_RECENT_CLICK", 1), total=100), "retry", "TOO_RECENT_CLICK"),
         (status_of("PARTIAL_SUCCESS", ("TOO_RECENT_CLICK", 1), total=101), "delivered", "TOO_RECENT_CLICK"),
+        (status_of("PARTIAL_SUCCESS", ("CLICK_NOT_FOUND", 12), ("NO_CONSENT", 1)), "delivered", "NO_CONSENT"),
+        (
+            status_of("PARTIAL_SUCCESS", ("CUSTOM_VARIABLE_NOT_ENABLED", 1), ("CLICK_NOT_FOUND", 12)),
+            "delivered",
+            "CUSTOM_VARIABLE_NOT_ENABLED",
+        ),
         (status_of("FAILED", ("CLICK_NOT_FOUND", 2)), "delivered", "CLICK_NOT_FOUND"),
         (status_of("FAILED", ("USER_ID_NOT_FOUND_IN_NEXT_YEAR", 2)), "delivered", "USER_ID_NOT_FOUND_IN_NEXT_YEAR"),
         (status_of("FAILURE", ("EVENT_TOO_OLD", 2)), "reject", "EVENT_TOO_OLD"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from gateway.model.delivery import Kind, Skip
 from gateway.model.event import Event
@@ -155,6 +156,70 @@ def test_transient_wins_over_the_table_and_keeps_the_pace_of_a_limit() -> None:
     assert META.classify(refusal(100, is_transient=True), 3).kind is Kind.RETRY
     assert META.classify(refusal(4, is_transient=True), 3).after_s == 300
     assert META.classify(refusal(100, is_transient="yes"), 3).kind is Kind.SPLIT
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": {"code": 2}}', b'{"error": {"code": 100}}'])
+def test_http_429_waits_a_minute_whatever_the_body(body: bytes) -> None:
+    verdict = META.classify(Response(429, {}, body), 3)
+    assert (verdict.kind, verdict.after_s) == (Kind.RETRY, 60)
+    assert META.classify(refusal(100, 429, is_transient=True), 3).after_s == 60
+    assert META.classify(refusal(4, 429), 3).after_s == 300
+
+
+@pytest.mark.parametrize(
+    ("app", "allowed"),
+    [
+        ({"os": "ios"}, 0),
+        ({"os": "ios", "att_status": "NOT_DETERMINED"}, 0),
+        ({"os": "ios", "att_status": "AUTHORIZED"}, 1),
+        ({"os": "ios", "advertiser_tracking_enabled": True}, 1),
+        ({"os": "ios", "advertiser_tracking_enabled": True, "att_status": "DENIED"}, 0),
+        ({"os": "android"}, 1),
+        ({"os": "android", "att_status": "NOT_APPLICABLE"}, 1),
+        ({"os": "android", "advertiser_tracking_enabled": 0}, 0),
+        ({}, 1),
+    ],
+)
+def test_tracking_is_never_claimed_without_a_yes_on_ios(app: dict[str, Any], allowed: int) -> None:
+    assert PLUGIN.advertiser_tracking(lead(action_source="app", app=app)) == allowed
+    assert PLUGIN.advertiser_tracking(lead(action_source="app", app=app, limited=True)) == 0
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("name", "names", "Name", "contact", "mobile", "cell", "zip", "postal_code", "em", "ph", "fn", "ln", "person"),
+        *("email", "customerEmail", "phone_number", "billing_address", "first_name", "firstName", "customer_name"),
+        *("birthday", "date_of_birth", "user.zip"),
+    ],
+)
+def test_a_custom_parameter_that_names_a_person_is_never_sent(key: str) -> None:
+    assert META.map_event(lead(custom_data={key: "x", "step": 2}), CONFIG)["custom_data"] == {"step": 2}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["+44 20 7946 0958", "+14155550132", "(415) 555-0132", "415-555-0132", "4155550132", "call 020 7946 0958 now"],
+)
+def test_a_phone_number_is_sent_only_as_an_id(value: str) -> None:
+    assert "custom_data" not in META.map_event(lead(custom_data={"note": value}), CONFIG)
+    kept = {"quote_id": value}
+    assert META.map_event(lead(custom_data=kept), CONFIG)["custom_data"] == kept
+
+
+def test_other_custom_parameters_are_sent() -> None:
+    kept = {"plan_name": "Family", "visit_date": "20-11-2026", "started": "2026-11-20T14:03:09Z", "city": "Lyon"}
+    kept |= {"clock": 1795240800, "clock_text": "1795240800", "ean": "4006381333931", "page": "https://shop.example/2"}
+    kept |= {"form": "Quote 2026-11", "headphones": True, "renamed": "yes", "zipper": "metal", "ratio": "1.23456789"}
+    assert META.map_event(lead(custom_data=kept), CONFIG)["custom_data"] == kept
+
+
+def test_the_dataset_may_be_a_number() -> None:
+    valid = Draft202012Validator(META.config_schema).is_valid
+    assert valid({"pixel_id": 1234567890, "access_token": "EAAInvented"})
+    assert not valid({"pixel_id": True, "access_token": "EAAInvented"})
+    request = META.build_request(Batch.of([{}]), {**CONFIG, "pixel_id": 1234567890})
+    assert request.url.endswith("/1234567890/events")
 
 
 def test_metas_words_the_blamed_field_and_the_trace_are_kept() -> None:

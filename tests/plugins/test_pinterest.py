@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from gateway.demo.mock import MockRequest
 from gateway.demo.platforms.pinterest import MOCK
@@ -23,7 +24,7 @@ TestPinterest = destination_contract(PINTEREST, golden=GOLDEN)
 
 NOW = 1_795_183_389
 CONFIG = {"ad_account_id": MOCK.config["ad_account_id"], "ldp_case": "lower", "offline_batches": False}
-CONFIG["pin_unauth"] = True
+CONFIG |= {"pin_unauth": True, "repeat_unseen": False}
 EMAIL = {"email": ("86e0b9e56c17cc4d12387e1949b85053fbe73bc3ce5a1188713a9d300cc6133d",)}
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -166,11 +167,50 @@ def test_offline_events_share_no_request_unless_the_risk_is_taken() -> None:
     assert PINTEREST.group_key(event(), CONFIG) == PINTEREST.group_key(event(event_id="2"), CONFIG)
 
 
-def test_the_first_hour_has_several_tries_and_a_blind_repeat_never_comes_later() -> None:
+def test_the_first_hour_has_several_tries() -> None:
     retry = PINTEREST.retry
     waits = [min(retry.first_s * retry.factor**tries, retry.max_s) for tries in range(5)]
     assert sum(waits) < 3600
-    assert retry.unseen_s == 3600
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ({"received_at": NOW}, 3600),
+        ({"received_at": NOW + 600.5}, 2999.5),
+        ({"received_at": NOW + 3600}, 0),
+        ({"received_at": NOW + 86400}, 0),
+        ({"received_at": NOW, "action_source": "app", "app": {"os": "ios"}}, 3600),
+        ({"received_at": NOW, "action_source": "physical_store"}, 0),
+        ({"received_at": NOW, "action_source": "system_generated"}, 0),
+    ],
+)
+def test_a_blind_repeat_never_comes_where_pinterest_does_not_deduplicate(given: dict[str, Any], seconds: float) -> None:
+    assert PINTEREST.unseen_limit(event(**given), CONFIG) == seconds
+    assert PINTEREST.unseen_limit(event(**given), {**CONFIG, "repeat_unseen": True}) is None
+    assert PINTEREST.retry.unseen_s is None  # or it would hold under `repeat_unseen` too
+
+
+def test_a_refund_never_goes_as_a_purchase() -> None:
+    skip = PINTEREST.map_event(event(event_name="Refund"), CONFIG)
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.field) == ("unsupported", "event_name")
+    assert mapped(event_name="Refund", platform_name="custom")["event_name"] == "custom"
+
+
+@pytest.mark.parametrize("body", [b'{"code": 8, "message": "slow down"}', b"<html>"])
+def test_too_many_requests_wait_a_second(body: bytes) -> None:
+    verdict = PINTEREST.classify(Response(429, {}, body), 3)
+    assert (verdict.kind, verdict.after_s) == ("retry", 1)
+
+
+def test_the_account_may_be_a_number() -> None:
+    valid = Draft202012Validator(PINTEREST.config_schema).is_valid
+    token = {"access_token": "pina_invented"}
+    assert valid({**token, "ad_account_id": 549700000001})
+    assert not valid({**token, "ad_account_id": 0})
+    request = PINTEREST.build_request(Batch.of([{}]), {**CONFIG, "ad_account_id": 549700000001})
+    assert request.url.endswith("/ad_accounts/549700000001/events")
 
 
 def test_a_partial_refusal_by_the_mock_is_judged_event_by_event() -> None:

@@ -175,6 +175,36 @@ def test_an_answer_that_cannot_be_read_is_asked_for_once_more() -> None:
 def test_no_repeat_after_the_dedup_window() -> None:
     assert SNAPCHAT.retry.unseen_s is not None
     assert SNAPCHAT.retry.unseen_s < 48 * 3600
+    assert SNAPCHAT.retry.give_up_s < 48 * 3600
+
+
+def test_a_refund_never_goes_as_a_purchase() -> None:
+    money = {"value": 5, "currency": "EUR"}
+    for name in ("PURCHASE", "purchase"):
+        skip = SNAPCHAT.map_event(event(event_name="Refund", platform_name=name, custom_data=money), CONFIG)
+        assert isinstance(skip, Skip)
+        assert (skip.reason, skip.field) == ("unsupported", "event_name")
+    assert mapped(event_name="Refund", platform_name="CUSTOM_EVENT_1")["event_name"] == "CUSTOM_EVENT_1"
+
+
+def test_a_page_is_one_of_the_web() -> None:
+    skip = SNAPCHAT.map_event(event(event_source_url="capacitor://localhost/"), CONFIG)
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.field) == ("invalid_field", "event_source_url")
+    assert "event_source_url" not in mapped(event_source_url="capacitor://localhost/", action_source="chat")
+
+
+def test_an_advertising_id_identifies_only_in_apps() -> None:
+    person = {"digests": {}, "user_data": {"madid": "38400000-8cf0-11bd-b23e-10b96e40000d"}}
+    skip = SNAPCHAT.map_event(event(**person), CONFIG)
+    assert isinstance(skip, Skip)
+    assert skip.reason == "no_identity"
+    assert mapped(**person, action_source="app", app={"os": "android", "id": "1"})["user_data"] == person["user_data"]
+
+
+def test_too_many_requests_wait_a_second() -> None:
+    verdict = SNAPCHAT.classify(Response(429), 3)
+    assert (verdict.kind, verdict.after_s) == ("retry", 1)
 
 
 def test_the_probe_is_taken_in_test_mode() -> None:

@@ -106,6 +106,46 @@ def test_age_limits() -> None:
 def test_no_repeat_after_the_dedup_window() -> None:
     assert TIKTOK.retry.unseen_s is not None
     assert TIKTOK.retry.unseen_s <= 47 * 3600
+    assert TIKTOK.retry.give_up_s <= 47 * 3600
+
+
+@pytest.mark.parametrize("name", ["Refund", "Purchase", "CompletePayment"])
+@pytest.mark.parametrize("source", ["website", "app", "physical_store"])
+def test_a_refund_never_goes_as_a_purchase(name: str, source: str) -> None:
+    skip = TIKTOK.map_event(event(event_name="Refund", platform_name=name, action_source=source), IDS)
+    assert isinstance(skip, Skip)
+    assert skip.reason == "unsupported"
+    assert mapped(event_name="Refund", platform_name="MoneyBack")["event"] == "MoneyBack"
+
+
+@pytest.mark.parametrize("name", sorted(tiktok.NOT_APP))
+def test_what_tiktok_does_not_know_of_apps_goes_only_under_a_name_of_the_operators(name: str) -> None:
+    skip = TIKTOK.map_event(event(event_name=name, platform_name=name, action_source="app"), IDS)
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.field) == ("unsupported", "action_source")
+    assert mapped(event_name=name, platform_name="Mine", action_source="app")["event"] == "Mine"
+    assert mapped(event_name=name, platform_name=name)["event"] == name
+
+
+def test_a_page_is_one_of_the_web() -> None:
+    skip = TIKTOK.map_event(event(event_source_url="capacitor://localhost/"), IDS)
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.field) == ("invalid_field", "event_source_url")
+    item = TIKTOK.map_event(event(event_source_url="capacitor://localhost/"), {**IDS, "require_page_url": False})
+    assert "page" not in item
+    assert mapped(event_source_url="HTTPS://shop.example/")["page"]["url"] == "HTTPS://shop.example/"
+
+
+@pytest.mark.parametrize("code", [40016, 40100, 40132, 40133, 51021])
+def test_too_many_requests_wait_a_second(code: int) -> None:
+    for response in (Response(200, {}, b'{"code": %d}' % code), Response(429)):
+        verdict = TIKTOK.classify(response, 3)
+        assert (verdict.kind, verdict.after_s, verdict.tries) == ("retry", 1, None)
+
+
+def test_trouble_at_tiktok_that_lasts_is_the_operators() -> None:
+    verdict = TIKTOK.classify(Response(200, {}, b'{"code": 50002}'), 3)
+    assert (verdict.kind, verdict.tries, verdict.then_pause) == ("retry", 10, True)
 
 
 def test_a_limited_event_goes_only_where_the_flag_exists() -> None:
@@ -118,7 +158,8 @@ def test_a_limited_event_goes_only_where_the_flag_exists() -> None:
 
 
 def test_denied_ad_storage_keeps_the_partners_click_here() -> None:
-    given = {"action_source": "app", "app": {"attribution": {"callback": "E.C.P.x"}}}
+    given = {"event_name": "Search", "platform_name": "Search", "action_source": "app"}
+    given["app"] = {"attribution": {"callback": "E.C.P.x"}}
     assert mapped(**given)["ad"] == {"callback": "E.C.P.x"}
     assert "ad" not in mapped(**given, consent=Consent(ad_storage="denied"))
 

@@ -231,9 +231,14 @@ def _envelope_faults(body: Mapping[str, Any]) -> Iterator[Violation]:
 
 def _event_faults(events: list[dict[str, Any]], now: float) -> Iterator[Violation]:
     """What a schema cannot say."""
+    seen: set[str] = set()
     for index, event in enumerate(events):
         field = f"events.events[{index}]"
-        if not event.get("userData") and not event.get("adIdentifiers"):
+        if event["transactionId"] in seen:  # which of two states would hold in the end is not told
+            text = "Another event of the request has the same transaction ID."
+            yield {"field": f"{field}.transaction_id", "description": text, "reason": "INVALID_EVENT"}
+        seen.add(event["transactionId"])
+        if not event.get("userData") and not event.get("adIdentifiers", {}).keys() - {"sessionAttributes"}:
             text = "Events data contains no user identifiers or ad identifiers."
             yield {"field": field, "description": text, "reason": "NO_IDENTIFIERS_PROVIDED"}
         try:

@@ -16,6 +16,7 @@ REPORTS = {
     "failed": verdicts.reject("EVENT_TOO_OLD", "too old"),
     "resend": verdicts.retry("INTERNAL_ERROR", "send it again"),
     "denied": verdicts.pause("PERMISSION_DENIED", "no access"),
+    "later": verdicts.retry("TOO_RECENT_CLICK", after_s=6 * 3600),
 }
 
 
@@ -172,3 +173,24 @@ async def test_a_full_disk_does_not_end_the_lane(asked, monkeypatch):
         await asked.clock.until(reported(asked, "a"))
     assert not full
     assert asked.states("a") == ["delivered"]
+
+
+@pytest.mark.parametrize("word", ["later", "denied"])
+async def test_a_refund_waits_for_a_purchase_that_is_to_be_sent_again(asked, use, word):
+    asked.configured(
+        use(
+            follow_up=asked.settings.enabled["acme"].follow_up,
+            serial_key=lambda event, config: event.custom_data.get("order_id"),
+            follows=lambda event, config: event.event_name == "Refund",
+        )
+    )
+    asked.reports += [word, "done"]
+    order = {"order_id": "1", "value": 1, "currency": "EUR"}
+    async with asked.running():
+        await asked.post_events([{"event_name": "Purchase", "event_id": "p1", "custom_data": order}])
+        await asked.clock.until(lambda: asked.states("p1") == ["received"])
+        await asked.clock.until(lambda: asked.states("p1") != ["received"])
+        await asked.post_events([{"event_name": "Refund", "event_id": "r1", "custom_data": order}])
+        await asked.clock.until(reported(asked, "p1", "r1"), within_s=1e5)
+    assert asked.states("p1", "r1") == ["delivered", "delivered"]
+    assert asked.platform.requests == [["p1"], ["p1"], ["r1"]]

@@ -108,15 +108,26 @@ async def test_the_body_is_the_plugins_json_in_bytes(sent):
     [None, "ok", [verdicts.delivered()], [verdicts.delivered()] * 3, [None, None], 7],
     ids=["none", "a word", "too few", "too many", "no verdicts", "a number"],
 )
-@pytest.mark.parametrize(
-    ("status", "kind"), [(200, Kind.SPLIT), (400, Kind.SPLIT), (429, Kind.RETRY), (503, Kind.RETRY)]
-)
+@pytest.mark.parametrize(("status", "kind"), [(400, Kind.SPLIT), (429, Kind.RETRY), (503, Kind.RETRY)])
 async def test_what_is_no_verdict_is_the_plugins_mistake(sent, verdict, status, kind):
     answered = await sent(lambda request: httpx.Response(status), 2, classify=lambda response, n: verdict)
     found = answered.verdict
     assert isinstance(found, Verdict)
     assert (found.kind, found.code) == (kind, "plugin_bug")
     assert "acme: classify" in found.message
+
+
+async def test_what_the_platform_seems_to_have_taken_is_not_sent_again(sent):
+    answered = await sent(count=2, classify=lambda response, n: None)
+    assert [(one.kind, one.code) for one in answered.verdict] == [(Kind.REJECT, "plugin_bug")] * 2
+    assert "it may have it" in answered.verdict[0].message
+
+
+async def test_the_platforms_words_are_kept_without_the_person_they_quote(sent):
+    words = "bad ip 203.0.113.7 / 2001:db8:85a3::8a2e:370:7334 of jane@example.com " + "a" * 64
+    answered = await sent(lambda request: httpx.Response(400, text=words), 1)
+    for quoted in ("203.0.113.7", "8a2e", "jane@", "a" * 64):
+        assert quoted not in answered.verdict.message
 
 
 async def test_a_whole_batch_is_never_rejected_and_a_single_one_never_split(sent):

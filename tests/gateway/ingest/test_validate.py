@@ -81,6 +81,30 @@ class TestTime:
         for value in (NOW + ahead, iso(-ahead)):
             assert at.errors(event(event_time=value)) == [("/event_time", "in_future")]
 
+    @pytest.mark.parametrize(("part", "key"), [("original_event", "event_time"), ("app", "install_time")])
+    @pytest.mark.parametrize(
+        ("value", "code"),
+        [
+            (1_794_990_000_000, "in_milliseconds"),
+            (-1, "out_of_range"),
+            ("1969-12-31T23:59:59Z", "out_of_range"),
+            ("yesterday", "bad_format"),
+            ("2026-11-18T08:20:00", "bad_format"),
+            ("2026-02-30T08:20:00Z", "bad_format"),
+            (NOW + 300.5, "in_future"),
+            ("2026-11-19T08:20:00Z", "in_future"),
+        ],
+    )
+    def test_the_other_times_have_the_same_limits(self, at: Any, part: str, key: str, value: Any, code: str) -> None:
+        assert at.errors(event(**{part: {key: value}})) == [(f"/{part}/{key}", code)]
+
+    @pytest.mark.parametrize(("part", "key"), [("original_event", "event_time"), ("app", "install_time")])
+    @pytest.mark.parametrize("value", [0, 1_700_000_000, 1_794_990_000.5, NOW + 300, "2026-11-18T09:20:00+01:00"])
+    def test_the_other_times_are_kept_as_they_come(self, at: Any, part: str, key: str, value: Any) -> None:
+        taken = event(**{part: {key: value}})
+        assert at.stored(taken)[part] == {key: value}
+        assert at.warnings(taken) == []
+
     def test_an_old_event_is_taken_and_skipped_where_it_is_too_old(self, at: Any) -> None:
         person = {"email": "jane.doe@example.com"}
         old = event(event_name="Purchase", event_time=iso(10 * 86400), user_data=person)

@@ -148,6 +148,13 @@ def test_too_much_waiting_is_turned_away_and_then_taken_again(opened, record, pu
     assert outbox.waiting_bytes == 0
 
 
+def test_a_request_that_is_larger_than_what_may_wait_is_taken_when_nothing_waits(opened, record, put):
+    outbox = opened()
+    outbox._writer._queue_bytes = 500
+    assert len(put(outbox, *(record(str(number)) for number in range(6)))) == 6
+    assert outbox.waiting_bytes == 0
+
+
 def test_a_full_disk_is_told_and_heals(opened, record, put):
     outbox = opened()
     put(outbox, record("a"))

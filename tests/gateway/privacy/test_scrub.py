@@ -225,7 +225,7 @@ def test_a_long_text_does_not_take_long() -> None:
         {"value": 59.98, "currency": "USD", "order_id": "415-555-2671", "content_ids": ["112-1234567-1234567"]},
         {"contents": [{"id": "SKU-1", "title": "Phone case", "brand": "Acme", "item_price": 1, "category": "a > b"}]},
         {"content_name": "iPhone 15", "content_category": "Phones & tablets", "search_string": "blue shirt 42"},
-        {"products": [{"name": "Blue shirt", "product_name": "x", "price": 1}], "name": "Home"},
+        {"products": [{"name": "Blue shirt", "product_name": "x", "price": 1}]},
         {"description": "Sizes 10-12, from 2026-11-20, 20% off", "shipping": 4.5, "tax": 1},
         {"library": {"name": "gateway-js", "version": "1.2.3"}, "session_id": "ab" * 32, "page_title": "Thank you!"},
         {"user_properties": {"plan": "gold", "visits": 3}, "email_opt_in": True, "phone": None, "city": "Paris"},
@@ -336,3 +336,9 @@ def test_no_address_survives_in_any_value(value: Any) -> None:
     text = unquote(unquote(unquote(json.dumps([result, list(removed)], ensure_ascii=False))))
     assert "doe@" not in text.lower()
     assert scrub_value(result)[1] == {}
+
+
+@pytest.mark.parametrize("key", ["name", "zip", "mobile", "contact", "fn"])
+def test_at_the_top_a_bare_name_can_only_be_a_persons(key: str) -> None:
+    value = {key: "Jane", "contents": [{"id": "1", "name": "Blue shirt"}]}
+    assert scrub_value(value) == ({"contents": [{"id": "1", "name": "Blue shirt"}]}, {f"/{key}": "name"})

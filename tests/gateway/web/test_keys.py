@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from gateway.config import Source
-from gateway.web.keys import Keys, Kind, is_token, key_in
+from gateway.web.keys import Keys, Kind, key_in
 
 WRITE_KEY, PUBLIC_KEY = "write-key-of-the-shop", "public-key-of-the-shop"
 EVENT = {"event_name": "Lead", "event_id": "l-1"}
@@ -66,11 +66,3 @@ def test_the_headers_key_is_the_first_that_fits():
     assert key_in({b"authorization": b"Digest x", b"x-write-key": b"k"}) == b"k"
     assert key_in({b"authorization": b"Bearer a", b"x-write-key": b"b"}) == b"a"
     assert key_in({}) is None
-
-
-def test_a_token_must_be_there_and_the_same():
-    assert is_token(b"token", "token")
-    assert not is_token(b"tokem", "token")
-    assert not is_token(None, "token")
-    assert not is_token(b"", None)
-    assert not is_token(b"token", None)

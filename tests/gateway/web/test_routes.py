@@ -1,5 +1,6 @@
 """The other routes: health, counters, the description of the API, and what is not there."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import validate as validate_openapi
 
+from gateway.delivery.ends import Ended
 from gateway.delivery.lane import LaneStatus
-from gateway.model.delivery import Attempt
+from gateway.model.delivery import Attempt, State
 from gateway.model.errors import OutboxFailed
+from gateway.outbox import standing
+from gateway.outbox.lanes import Change, open_lanes, record
 from gateway.web.app import DIRECT
 from gateway.web.metrics import Metrics
 from gateway.web.openapi import document
@@ -94,6 +98,8 @@ async def test_what_is_not_there_is_a_problem(client):
 async def test_the_counters_count(client, service):
     service.dispatcher = FakeDispatcher([LaneStatus("acme", "paused", in_flight=3)])
     service.metrics.attempted(Attempt("acme", 0.0, 0.2, 40, 200, "delivered", "", ""))
+    service.metrics.ended(Ended("acme", State.DEAD, "100/2804003", 3))
+    service.metrics.ended(Ended("acme", State.DELIVERED, "", 37))
     await client.post("/v1/events", json=[EVENT, EVENT, {"event_name": ""}])
     await client.post("/v1/events", content=b"{", headers={"Content-Type": "application/json"})
     answer = await client.get("/metrics")
@@ -106,11 +112,48 @@ async def test_the_counters_count(client, service):
     assert lines['gateway_request_seconds_count{door="events"}'] == "1.0"
     assert lines['gateway_attempts_total{instance="acme",verdict="delivered"}'] == "1.0"
     assert lines['gateway_deliveries_tried_total{instance="acme",verdict="delivered"}'] == "40.0"
+    assert lines['gateway_deliveries_ended_total{code="100/2804003",instance="acme",state="dead"}'] == "3.0"
+    assert lines['gateway_deliveries_ended_total{code="",instance="acme",state="delivered"}'] == "37.0"
     assert lines['gateway_lane_state{instance="acme",state="paused"}'] == "1.0"
     assert lines['gateway_lane_state{instance="acme",state="running"}'] == "0.0"
     assert lines['gateway_lane_in_flight{instance="acme"}'] == "3.0"
     assert float(lines["gateway_outbox_waiting_bytes"]) == 0.0
     assert not [line for line in lines if "_created" in line]
+
+
+def behind(text):
+    return dict(re.findall(r'^gateway_lane_behind\{instance="(\w+)"\} (\S+)$', text, re.MULTILINE))
+
+
+@pytest.mark.anyio
+async def test_how_far_a_destination_is_behind_is_told_whoever_dispatches(client, service, outbox):
+    await outbox.write(lambda db: open_lanes(db, ["off"]))
+    assert behind((await client.get("/metrics")).text) == {"acme": "0.0"}, "one that is switched off is not told of"
+    await client.post("/v1/events", json=[{**EVENT, "event_id": f"l-{number}"} for number in range(4)])
+    assert behind((await client.get("/metrics")).text) == {"acme": "4.0"}
+
+    def work(db):  # the lane has come to three of them; one of these and the one ahead of it wait
+        lane = standing.lane_rows(db)["acme"].id
+        changes = [Change(seq, State.WAITING, 1, next_at=0.0) for seq in (2, 4)] + [Change(3, State.DEAD, 1)]
+        record(db, lane, cursor=3, tried=None, settled=(), changes=changes, now=0.0)
+
+    await outbox.write(work)
+    assert behind((await client.get("/metrics")).text) == {"acme": "2.0"}
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_fails_still_leaves_the_other_gauges(client, outbox, monkeypatch):
+    @contextlib.contextmanager
+    def reading():
+        raise OutboxFailed("gone")
+        yield
+
+    monkeypatch.setattr(outbox, "reading", reading)
+    monkeypatch.setattr(type(outbox), "failure", OutboxFailed("gone"))
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert "gateway_outbox_failed 1.0" in answer.text
+    assert behind(answer.text) == {}
 
 
 def test_every_metric_has_its_line_in_the_docs(service):
@@ -134,7 +177,13 @@ def test_codes_without_bound_do_not_make_series_without_bound():
     metrics = Metrics()
     for number in range(1_000):
         metrics.request_refused(f"code_{number}")
-    assert metrics.text().count(b"gateway_faults_total{") <= 201
+        metrics.ended(Ended("acme", State.DEAD, f"{number}", 1))
+    metrics.ended(Ended("other", State.DEAD, "100/1", 1))
+    text = metrics.text()
+    assert text.count(b"gateway_faults_total{") <= 201
+    assert text.count(b'gateway_deliveries_ended_total{code="') <= 202
+    assert b'gateway_deliveries_ended_total{code="other",instance="acme",state="dead"} 800.0' in text
+    assert b'{code="100/1",instance="other",state="dead"} 1.0' in text, "another destination keeps its codes"
 
 
 @pytest.mark.anyio

@@ -56,7 +56,7 @@ class Server:
         self.config.write_text(CONFIG.format(port=self.port))
         self.err = (folder / "log").open("w")
         command = [sys.executable, "-c", SERVE, str(self.config), str(workers)]
-        self.process = subprocess.Popen(command, stderr=self.err, cwd=folder)
+        self.process = subprocess.Popen(command, stderr=self.err, cwd=folder, process_group=0)
 
     def lines(self):
         return [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
@@ -86,7 +86,7 @@ def running(folder, **options):
         yield server
     finally:
         with suppress(ProcessLookupError):
-            server.process.kill()
+            os.killpg(server.process.pid, signal.SIGKILL)
         server.process.wait()
         server.err.close()
 
@@ -203,8 +203,47 @@ def test_several_workers_share_a_socket_and_one_outbox(tmp_path):
         server.wait_for("worker_ended")
         server.wait_for("started", 3)
         assert httpx.get(server.url("/readyz")).status_code == 200
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("reloaded", 2)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_of_several_workers_counts_once(tmp_path, number):
+    event = EVENT % 1
+    with running(tmp_path, workers=2) as server:
+        with server.connect() as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(event) + event[:5])
+            time.sleep(0.1)
+            os.killpg(server.process.pid, number)
+            server.wait_for("stopping", 2)
+            connection.sendall(event[5:])
+            assert read_all(connection).startswith(b"HTTP/1.1 202 ")
+        assert server.process.wait(10) == 0
+        names = [line["event"] for line in server.lines()]
+    assert (names.count("stopping"), names.count("stopped"), names.count("worker_ended")) == (2, 2, 0)
+
+
+def test_a_second_signal_to_all_of_several_workers_ends_them_at_once(tmp_path):
+    with running(tmp_path, workers=2) as server, server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")  # holds the end up
+        time.sleep(0.05)
+        os.killpg(server.process.pid, signal.SIGTERM)
+        server.wait_for("stopping", 2)
+        os.killpg(server.process.pid, signal.SIGTERM)
+        assert server.process.wait(5) == 128 + signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            os.killpg(server.process.pid, 0)
+
+
+def test_workers_end_in_order_when_their_supervisor_is_killed(tmp_path):
+    with running(tmp_path, workers=3) as server:
+        server.process.kill()
+        server.process.wait()
+        server.wait_for("stopped", 3)
+        names = [line["event"] for line in server.lines()]
+    assert names.count("supervisor_ended") == 3
 
 
 def test_an_address_that_is_taken_is_told(tmp_path):
