@@ -345,10 +345,12 @@ def test_the_ten_minutes_of_the_readme_work_as_they_are_told(tmp_path: Path) -> 
     with MockServer() as mocks:
         table = mocks.config("meta")
         environ = {"META_PIXEL_ID": table["pixel_id"], "META_ACCESS_TOKEN": table["access_token"]}
-        shell = Shell(tmp_path, free_port(), environ)
+        folder = tmp_path / "gateway"
+        folder.mkdir()
+        shell = Shell(folder, free_port(), {"HOME": str(tmp_path), **environ})
         assert {name for name in environ if f"export {name}=" not in check} == set()
         assert "Wrote gateway.toml" in shell.run(prepare)
-        switched_on(tmp_path / "gateway.toml", mocks, shell.port)
+        switched_on(folder / "gateway.toml", mocks, shell.port)
         assert "destinations meta" in " ".join(shell.run(check).split())
         with shell.running(serve):
             assert json.loads(shell.run(post)) == json.loads(blocks(told, "json")[0])
@@ -361,8 +363,8 @@ def test_the_ten_minutes_of_the_readme_work_as_they_are_told(tmp_path: Path) -> 
             backup = blocks(section(page("docs/operating.md"), "## Backup"), "sh")[0]
             shell.run(backup)
     assert [item["event_id"] for item in mocks.received["meta"]] == ["order-10042", "lead-77"]
-    text = (tmp_path / "gateway.toml").read_text("utf-8")
-    (tmp_path / "copy.toml").write_text(text.replace('# url = "sqlite:///gateway.db"', 'url = "sqlite:///backup.db"'))
+    text = (folder / "gateway.toml").read_text("utf-8")
+    (folder / "copy.toml").write_text(text.replace('# url = "sqlite:///gateway.db"', 'url = "sqlite:///backup.db"'))
     assert "meta: delivered" in shell.run(look.strip() + " --config copy.toml")
 
 

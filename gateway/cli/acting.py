@@ -54,14 +54,22 @@ def _told(plan: Plan, words: Words) -> None:
     out = show.console()
     for name, seqs in plan.sends.items():
         show.line(out, f"{name}: {show.plural(len(seqs), 'delivery', 'deliveries')} to {words.to}", "green")
-    for one in plan.left:
-        why = ": ".join(filter(None, (one.code, one.message)))
-        show.line(out, f"{one.instance}: {one.count} left alone, {why}", "yellow")
+    if not plan.sends:
+        print(f"Nothing to {words.to}." if plan.left else "Nothing fits.")
+    for why, counts in _by_reason(plan).items():
+        names = ", ".join(f"{name} {count}" for name, count in counts.items())
+        show.line(out, f"{sum(counts.values())} left alone ({names}), {why}", "yellow")
     for key, count in sorted(plan.lacking.items()):
         why = "since no destination needed it when they came"
         show.line(out, f"{key}: {count} lack this digest, {why}", "yellow")
-    if not plan.sends and not plan.left:
-        print("Nothing fits.")
+
+
+def _by_reason(plan: Plan) -> dict[str, dict[str, int]]:
+    """Why → instance → how many."""
+    found: dict[str, dict[str, int]] = {}
+    for one in plan.left:
+        found.setdefault(": ".join(filter(None, (one.code, one.message))), {})[one.instance] = one.count
+    return found
 
 
 def _agreed(question: str, *, yes: bool, asks: bool) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.model.errors import ConfigError, PluginLoadError
 
 #: Where golden cases are looked for, from the plugin's folder.
-PLACES = ("tests/golden", "golden", "../tests/plugins/golden")
+PLACES = ("tests/golden", "golden", "../tests/golden", "../tests/plugins/golden")
 
 _TEST = """\
 from pathlib import Path
@@ -34,7 +34,7 @@ def run(path: Path, golden: Path | None, *, update: bool) -> int:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     if importlib.util.find_spec("pytest") is None:
-        raise ConfigError("pytest is not installed: pip install 'conversions-gateway[test]'")
+        raise ConfigError(f"pytest is not installed: pip install {_extra()}")
     folders = {name: str(_golden(path, name, golden)) for name in _names(path)}
     with tempfile.TemporaryDirectory(prefix="gateway-contract-") as folder:
         test = Path(folder) / "test_contract.py"
@@ -43,6 +43,12 @@ def run(path: Path, golden: Path | None, *, update: bool) -> int:
         options = ["-q", "-p", "no:cacheprovider", "-c", f"{folder}/pytest.ini", "--rootdir", folder]
         options += ["--update-golden"] if update else []
         return min(1, subprocess.run([sys.executable, "-m", "pytest", *options, str(test)], check=False).returncode)
+
+
+def _extra() -> str:
+    """What to install: in a clone, the clone."""
+    in_clone = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    return "'.[test]', in the clone" if in_clone else "'conversions-gateway[test]'"
 
 
 def _names(path: Path) -> list[str]:
@@ -57,7 +63,7 @@ def _names(path: Path) -> list[str]:
 def _golden(path: Path, name: str, given: Path | None) -> Path:
     if given is not None:
         return given.resolve()
-    folders = [(path.resolve().parent / place / name) for place in PLACES]
+    folders = [(path.resolve().parent / place / name).resolve() for place in PLACES]
     found = next((folder for folder in folders if folder.is_dir()), None)
     if found is None:
         raise ConfigError(f"{path}: no golden cases in {', '.join(map(str, folders))}; --golden names another folder")

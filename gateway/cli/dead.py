@@ -34,9 +34,9 @@ def list_(config: ConfigOption = CONFIG, json: JsonOption = False) -> None:
     elif not groups:
         print("No dead letters.")
     else:
-        times = ((show.when(one.first_at, now), show.when(one.last_at, now)) for one in groups)
+        times = ((show.At(one.first_at, now), show.At(one.last_at, now)) for one in groups)
         rows = ((one.instance, one.code, one.count, *at, one.message) for one, at in zip(groups, times, strict=True))
-        show.table(show.console(), ("destination", "code", "count", "first", "last", "for example"), rows)
+        show.table(show.console(), ("destination", "code", "count", "first", "last", "for example"), rows, title=2)
 
 
 def show_(
@@ -85,6 +85,7 @@ def retry(
 
     which = _chosen(destination, code, event_id, everything)
     with opening.reading(config) as (settings, db):
+        opening.check_name(settings, db, destination)
         plan = dead.plan_retry(db, Forecast(settings), which)
     words = acting.Words("send again", "Put them back?", "Put back")
     now = time.time()
@@ -107,6 +108,7 @@ def discard(
 
     which = _chosen(destination, code, event_id, everything)
     with opening.reading(config) as (settings, db):
+        opening.check_name(settings, db, destination)
         plan = dead.plan_discard(db, which)
     words = acting.Words("discard", "Discard them?", "Discarded")
     acting.carry_out(

@@ -63,7 +63,9 @@ def described(destination: Destination, origin: str) -> Described:
 def printed(found: Sequence[Described]) -> None:
     """Print destinations for people."""
     out = show.console()
-    for one in found:
+    for number, one in enumerate(found):
+        if number:
+            out.print()
         show.line(out, f"{one.name} {one.api_version} ({one.origin}, interface {one.interface})", "bold")
         show.pairs(out, [("docs", one.docs), ("needs", ", ".join(one.purposes))])
         rows = (

@@ -52,11 +52,22 @@ def _delivery(out: Console, name: str, delivery: Delivery, now: float) -> None:
     if delivery.since is not None:
         rows.append(("since", show.when(delivery.since, now)))
     if delivery.next_at is not None:
-        rows.append(("next try", show.when(delivery.next_at, now)))
+        rows.append(("next try", _next(delivery, delivery.next_at, now)))
+    if delivery.paused is not None:
+        pause = delivery.paused
+        told = ": ".join(filter(None, (pause.code, pause.message)))
+        rows.append(("paused", f"the destination, since {show.when(pause.since, now)}: {told}"))
     gets = (("match keys", delivery.match_keys), ("fields", delivery.fields))
     listed = [(name, ", ".join(entries)) for name, entries in gets if entries]
     tried = [(f"attempt {number}", _attempt(one, now)) for number, one in enumerate(delivery.attempts, 1)]
     show.pairs(out, [*rows, *_consent(delivery), *listed, *tried], indent=4)
+
+
+def _next(delivery: Delivery, at: float, now: float) -> str:
+    """A time that is over is no next one: then it is for others to go on."""
+    if delivery.paused is not None:
+        return "when the destination is not paused any more"
+    return show.when(at, now) if at > now else "due; when the dispatcher comes to it"
 
 
 def _consent(delivery: Delivery) -> list[tuple[str, str]]:

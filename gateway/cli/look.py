@@ -89,22 +89,28 @@ def events(
 
     now = time.time()
     wanted = Wanted(time_of(since, now), event_name, state, destination)
-    with opening.reading(config) as (_, db):
+    with opening.reading(config) as (settings, db):
+        opening.check_name(settings, db, destination)
         found = newest(db, wanted, limit)
     if json:
         show.as_json({"events": found})
         return
-    rows = (
-        (show.when(one.received_at, now), one.event_name, one.event_id, one.source, _states(one.destinations))
-        for one in found
-    )
-    show.table(show.console(), ("received", "event", "id", "source", "destinations"), rows)
     if not found:
         print("No event fits.")
+        return
+    rows = (
+        (show.At(one.received_at, now), one.event_name, one.event_id, one.source, _states(one.destinations))
+        for one in found
+    )
+    show.table(show.console(), ("received", "event", "id", "source", "destinations"), rows, title=2)
 
 
 def _states(destinations: "Mapping[str, Standing]") -> str:
-    return ", ".join(f"{name} {_word(at)}" for name, at in destinations.items())
+    """`delivered: meta, tiktok; skipped (consent): google`."""
+    grouped: dict[str, list[str]] = {}
+    for name, at in destinations.items():
+        grouped.setdefault(_word(at), []).append(name)
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in grouped.items())
 
 
 def _word(at: "Standing") -> str:

@@ -37,6 +37,16 @@ def reading(path: Path) -> Iterator[tuple[Settings, Connection]]:
         yield settings, db
 
 
+def check_name(settings: Settings, db: Connection, name: str | None) -> None:
+    """Raises `ConfigError` for a destination that is not configured and never was, as far as the outbox knows."""
+    from gateway.model.errors import ConfigError
+    from gateway.outbox import standing
+
+    known = dict.fromkeys((*settings.destinations, *standing.lane_rows(db)))
+    if name is not None and name not in known:
+        raise ConfigError(f"there is no destination {name!r}; there are: {', '.join(known) or 'none'}")
+
+
 @contextlib.contextmanager
 def writing(settings: Settings) -> Iterator[Outbox]:
     """The outbox, running, beside a gateway that may be running too."""

@@ -29,13 +29,17 @@ def list_(config: ConfigOption = CONFIG, json: JsonOption = False) -> None:
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case letters, digits and _.")],
-    folder: Annotated[Path, typer.Option("--dir", metavar="FOLDER", help="Where to write.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="FOLDER", help="All of it here; default: plugins/ and tests/ in this folder."),
+    ] = None,
     json: JsonOption = False,
     config: UnreadOption = CONFIG,
 ) -> None:
     """Write a new destination to start from: the plugin, its test and a golden case.
 
-    FOLDER may be the one that `plugins_dir` in gateway.toml names. Files that are there are left alone.
+    Without --dir: plugins/NAME.py, tests/test_NAME.py and tests/golden/NAME/. FOLDER may be the one that
+    `plugins_dir` in gateway.toml names. Files that are there are left alone.
     """
     from gateway.cli import scaffold
 
@@ -52,7 +56,7 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The plugin's file.")],
     golden: Annotated[
         Path | None,
-        typer.Option("--golden", metavar="FOLDER", help="Its golden cases; default: tests/golden/NAME or golden/NAME."),
+        typer.Option("--golden", metavar="FOLDER", help="Its golden cases; default: NAME in tests/golden or golden."),
     ] = None,
     update_golden: Annotated[
         bool, typer.Option("--update-golden", help="Rewrite what the golden cases expect; read that diff.")

@@ -49,6 +49,7 @@ _DELIVERY = """{
     "consent": {"outcome", "reason", "rule",   // at the door
       "now", "steps": [{"question", "found", "answer"}]},   // under the present configuration
     "match_keys": ["email", …], "fields": ["user_data.em", …],   // names, never values
+    "paused": {"since", "code", "message"},   // null unless it has to wait for a paused destination
     "attempts": [{"started_at", "duration_s", "size", "status", "verdict", "code", "message", "request_id",
       "asked_next_at"}]}"""
 _EVENT = f"""{{"seq", "event_id", "event_name", "source", "received_at", "payload_kept",

@@ -51,7 +51,7 @@ def check(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Look whether everything is in order: configuration, plugins, schemas, storage, clock, paused destinations.
+    """Look whether everything is in order: configuration, plugins, schemas, storage, clock, dispatcher, destinations.
 
     Exit code 1 when there is a problem; warnings alone are no problem. Changes nothing.
     """
@@ -65,6 +65,7 @@ def check(
         *checks.schemas(),
         *checks.storage(settings),
         *checks.clock(settings, now),
+        *checks.dispatcher(settings),
         *checks.lanes(settings),
     ]
     if live:

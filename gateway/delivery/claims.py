@@ -43,8 +43,8 @@ class Claim:
     event_time: float = 0.0
     #: The event, if it only changes an earlier delivery of its serial key: it is mapped when its turn comes.
     follower: Event | None = None
-    #: Seconds after the first try in which it may be repeated although an answer was never seen, by its own rule.
-    unseen_s: float = math.inf
+    #: Unix seconds until when it may be repeated although an answer was never seen, by its own rule.
+    unseen_until: float = math.inf
     #: Unix seconds after which the platform no longer takes it.
     expires_at: float = math.inf
 
@@ -153,7 +153,7 @@ class Claimer:
         hash(group)
         unseen_s = destination.unseen_limit(event, config) if destination.unseen_limit else None
         claim = Claim(seq, item, group, event.test, serial=key_hash(key) if key else None, event_time=event.event_time)
-        claim.unseen_s = math.inf if unseen_s is None else float(unseen_s)
+        claim.unseen_until = math.inf if unseen_s is None else event.received_at + unseen_s
         claim.follower = event if follows else None
         return claim
 

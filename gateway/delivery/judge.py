@@ -113,7 +113,7 @@ def _judge_one(
         case Kind.REJECT | Kind.SPLIT:
             outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message))
         case Kind.RETRY:
-            past = Past(tries, first_at, frozen_s - base, unseen, claim.unseen_s)
+            past = Past(tries, first_at, frozen_s - base, unseen, claim.unseen_until)
             when = after(verdict, past, instance.retry, now, jitter)
             if isinstance(when, Again):
                 outcome.changes.append(

@@ -439,14 +439,15 @@ class Lane:
 def _parked(claim: Claim, now: float) -> Change:
     words = "behind an earlier delivery of the same order or lead"
     past = (claim.tries, claim.first_at, claim.frozen_s, now, claim.unseen, claim.serial)
-    return Change(claim.seq, State.WAITING, *past, "serial", words)
+    return Change(claim.seq, State.WAITING, *past, code="serial", message=words)
 
 
 def _too_late(claim: Claim, unseen_s: float, now: float) -> Change | None:
     """What ends a claim whose time ran out while it waited."""
     if claim.expires_at < now:
         return _ended(claim, State.EXPIRED, "too_old", "older than the platform takes")
-    if claim.unseen and claim.first_at is not None and now - claim.first_at > min(unseen_s, claim.unseen_s):
+    until = min(claim.unseen_until, math.inf if claim.first_at is None else claim.first_at + unseen_s)
+    if claim.unseen and now > until:
         return _ended(claim, State.DEAD, "unseen_window", UNSEEN_WORDS)
     return None
 

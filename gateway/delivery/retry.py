@@ -25,8 +25,8 @@ class Past:
     frozen_s: float
     #: The platform may have taken it without our seeing the answer.
     unseen: bool
-    #: Seconds after the first try in which it may be repeated all the same, by the event's own rule.
-    unseen_s: float = math.inf
+    #: Unix seconds until when it may be repeated all the same, by the event's own rule.
+    unseen_until: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ def after(verdict: Verdict, past: Past, policy: Retry, now: float, jitter: float
     at = now + max(verdict.after_s or 0.0, jitter * ceiling)
     if at - past.first_at - past.frozen_s > policy.give_up_s:
         return GiveUp("gave_up", f"no success within {policy.give_up_s / 3600:.4g} h of the first try")
-    if past.unseen and at - past.first_at > min(
-        past.unseen_s, math.inf if policy.unseen_s is None else policy.unseen_s
-    ):
+    unseen_s = math.inf if policy.unseen_s is None else policy.unseen_s
+    if past.unseen and (at - past.first_at > unseen_s or at > past.unseen_until):
         return GiveUp("unseen_window", UNSEEN_WORDS)
     return Again(at)

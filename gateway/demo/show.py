@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from gateway.demo.report import Report
 
-#: Columns where nobody says how wide the output is, and the most that are used of a wide terminal.
+#: Columns where nobody says how wide the output is, and the most that are used of a wide terminal. What is held back is
+#: a table from the former on; in less it is told below one another.
 PLAIN_WIDTH, WIDEST = 100, 130
 
 #: Reason codes whose name alone is too long for a cell.
@@ -62,9 +63,9 @@ def for_people(found: Report, keep: Path | None, console: Console | None = None)
     out = console or _console()
     out.print(INTRO, style="bold")
     for title, part in (
-        ("What each platform received", _matrix(found)),
+        ("What each platform received", _matrix(found, narrow=out.width < PLAIN_WIDTH)),
         ("One purchase, as each platform received it (digests and long values are cut short)", _payloads(found)),
-        ("Held back, and why", _held_back(found)),
+        ("Held back, and why", _held_back(found) if out.width >= PLAIN_WIDTH else _held_back_below(found)),
         ("What else happened", _incidents(found)),
         ("Totals", _totals(found)),
         ("Next", _next()),
@@ -82,22 +83,25 @@ def _console() -> Console:
     return Console(width=width, highlight=False)
 
 
-def _matrix(found: Report) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+def _matrix(found: Report, *, narrow: bool) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if narrow else 1, 0, 0), pad_edge=False, expand=True)
     table.add_column("event", no_wrap=True, width=EXAMPLE)
     for name in found["platforms"]:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1, min_width=PLATFORM)
+        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1, min_width=len(name) if narrow else PLATFORM)
     for event in found["events"]:
-        cells = [_cell(event["destinations"].get(name, {})) for name in found["platforms"]]
+        cells = [_cell(event["destinations"].get(name, {}), narrow=narrow) for name in found["platforms"]]
         table.add_row(event["example"], *cells)
     return table
 
 
-def _cell(one: Mapping[str, Any]) -> Text:
+def _cell(one: Mapping[str, Any], *, narrow: bool) -> Text:
+    """Under which name it was delivered, or why not; in brief, only whether."""
     if one.get("state") == State.DELIVERED:
+        if narrow:
+            return Text("✓ test", "cyan") if one["test"] else Text("✓ sent", "green")
         return Text("✓ test mode", "cyan") if one["test"] else Text(f"✓ {one['as']}", "green")
     if one.get("state") in (State.SKIPPED, State.DRY_RUN):
-        return Text(f"– {SHORT.get(one['code'], one['code'].replace('_', ' '))}", "yellow")
+        return Text("– held" if narrow else f"– {SHORT.get(one['code'], one['code'].replace('_', ' '))}", "yellow")
     return Text(f"✗ {one.get('state', 'not decided')}", "red")
 
 
@@ -143,6 +147,18 @@ def _held_back(found: Report) -> RenderableType:
     for (code, why, platforms), examples in _grouped(found).items():
         table.add_row(Text(code, "yellow"), "\n".join(examples), "\n".join(_two_a_line(platforms)), Text(why))
     return table
+
+
+def _held_back_below(found: Report) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column()
+    for (code, why, platforms), examples in _grouped(found).items():
+        grid.add_row(Text("reason"), Text(code, "yellow"))
+        for name, words in (("events", ", ".join(examples)), ("platforms", ", ".join(platforms)), ("why", why)):
+            grid.add_row(name, Text(words))
+        grid.add_row("", "")
+    return grid
 
 
 def _grouped(found: Report) -> dict[tuple[str, str, tuple[str, ...]], list[str]]:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from jsonschema import Draft202012Validator
@@ -18,8 +19,9 @@ from gateway.delivery.sender import Answered, Sender
 from gateway.log import clean
 from gateway.model.delivery import Kind, Verdict
 from gateway.model.errors import OutboxError
+from gateway.model.event import STANDARD_NAMES
 from gateway.outbox import queries, standing
-from gateway.outbox.engine import sqlite3, version_is_unsafe
+from gateway.outbox.engine import FileLock, sqlite3, version_is_unsafe
 from gateway.schema import load_schema, schemas_folder
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 WRITTEN_AT = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 #: How far ahead of the clock something on disk may be, in seconds.
 SKEW_S = 300.0
+#: How alike (0 to 1) a custom event's name and a standard one are when one is taken for the other's misspelling.
+NEAR = 0.85
 #: Less free space than this is worth a warning, in bytes.
 SPACE_BYTES = 1_000_000_000
 
@@ -42,7 +46,7 @@ SPACE_BYTES = 1_000_000_000
 class Check:
     """One thing that was looked at."""
 
-    #: `configuration`, `plugins`, `schemas`, `storage`, `sqlite`, `clock`, `lane NAME`, `live NAME`.
+    #: `configuration`, `plugins`, `schemas`, `storage`, `sqlite`, `clock`, `dispatcher`, `lane NAME`, `live NAME`.
     name: str
     #: `ok`, `warning` (works, but look at it) or `problem`.
     status: str
@@ -61,6 +65,18 @@ def configuration(settings: Settings) -> Iterator[Check]:
     keys = {key for source in settings.sources.values() for key in source.write_keys}
     if keys & EXAMPLE_KEYS:
         yield Check("configuration", WARNING, "the example's keys are in use: `gateway init` writes fresh ones")
+    for name, instance in enabled.items():
+        for custom, standard in _misspelt(instance):
+            words = f"destinations.{name}.events: {custom} is no standard name; did you mean {standard}?"
+            yield Check("configuration", WARNING, words)
+
+
+def _misspelt(instance: Instance) -> Iterator[tuple[str, str]]:
+    """Names of custom events that look like a slip of the pen, with the standard name."""
+    known = STANDARD_NAMES | instance.destination.names_for(instance.config).keys()
+    for name in sorted((instance.names.keys() | instance.left_out) - known):
+        if near := get_close_matches(name, sorted(STANDARD_NAMES), 1, NEAR):
+            yield name, near[0]
 
 
 def plugins(registry: Registry) -> Iterator[Check]:
@@ -139,6 +155,32 @@ def _last_commit(settings: Settings) -> float | None:
             return queries.last_commit(db)
     except OutboxError:
         return None  # `storage` has told it
+
+
+def dispatcher(settings: Settings) -> Iterator[Check]:
+    """Whether somebody delivers what waits."""
+    try:
+        with queries.reading(settings.outbox.path) as db:
+            waiting = {name: count for name, count in standing.behind(db, settings.enabled).items() if count}
+    except OutboxError:
+        return
+    if waiting and _lease_is_free(settings):
+        told = ", ".join(f"{name} {count}" for name, count in sorted(waiting.items()))
+        words = f"deliveries wait ({told}) and nobody sends them: start `gateway serve` or `gateway dispatch`"
+        yield Check("dispatcher", WARNING, words)
+
+
+def _lease_is_free(settings: Settings) -> bool:
+    """Without making the file. Not free if it cannot be told: another user's process may have it."""
+    lock = FileLock(settings.outbox.path.with_name(settings.outbox.path.name + ".dispatcher"))
+    if not lock.path.exists():
+        return True
+    try:
+        return lock.acquire(wait=False)
+    except OSError:
+        return False
+    finally:
+        lock.release()
 
 
 def lanes(settings: Settings) -> Iterator[Check]:

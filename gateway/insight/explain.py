@@ -11,7 +11,7 @@ from gateway.ingest.gate import Gate
 from gateway.ingest.record import read
 from gateway.insight.steps import Step, steps
 from gateway.log import clean
-from gateway.model.delivery import Skip
+from gateway.model.delivery import Skip, State
 from gateway.outbox import queries, standing
 from gateway.outbox.standing import AttemptRow
 from gateway.privacy.consent import STRINGS, decide
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.config import Instance, Settings
     from gateway.model.event import Consent, Event
     from gateway.outbox.engine import Connection
+    from gateway.outbox.lanes import LaneRow
     from gateway.outbox.queries import EventRow
     from gateway.outbox.standing import Standing
 
@@ -37,6 +38,16 @@ class ConsentAnswer:
     now: str = ""
     #: Under the present configuration: the gate's questions up to the one that decided.
     steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nothing is sent to a destination just now."""
+
+    #: Unix seconds.
+    since: float
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,8 @@ class Delivery:
     #: Names (never values) of the fields that the platform gets, in its own words, as dotted paths.
     fields: tuple[str, ...]
     attempts: tuple[AttemptRow, ...]
+    #: Only of a delivery that has to wait for the end of it.
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,8 @@ class Explainer:
         found = {}
         for name, at in standing.standings(db, [row])[row.seq].items():
             tries = standing.attempts(db, known[name].id, row.seq) if name in known else []
-            found[name] = self._delivery(name, at, entries.get(name), event, tries)
+            made = self._delivery(name, at, entries.get(name), event, tries)
+            found[name] = replace(made, paused=_pause(at, known.get(name)))
         return found
 
     def _delivery(
@@ -175,6 +189,12 @@ def paths(item: object, at: str = "") -> list[str]:
     else:
         found = [at]
     return list(dict.fromkeys(found))
+
+
+def _pause(at: Standing, lane: LaneRow | None) -> Pause | None:
+    if lane is None or lane.paused_at is None or at.state not in (State.QUEUED, State.WAITING):
+        return None
+    return Pause(lane.paused_at, lane.pause_code, clean(lane.pause_message))
 
 
 def _match_keys(view: Event) -> tuple[str, ...]:

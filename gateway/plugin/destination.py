@@ -180,7 +180,7 @@ class Destination:
     age_limit: Callable[[Event, Config], float | None] | None = None
     #: Whether a test event can be sent without counting as real (or to a place that the operator named for tests).
     accepts_test: Callable[[Config], bool] | None = None
-    #: How long after its first try this event may be sent again when an answer was never seen, in seconds: lowers
+    #: How long after its receipt this event may be sent again when an answer was never seen, in seconds: beside
     #: `retry.unseen_s`; 0 for never, `None` for no limit of its own.
     unseen_limit: Callable[[Event, Config], float | None] | None = None
     follow_up: FollowUp | None = None

@@ -13,7 +13,7 @@ from gateway.privacy.normalize import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.plugin import Destination, FollowUp, Limits, Retry
+    from gateway.plugin import Destination, FollowUp, Limits
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "destinations.md"
 
@@ -102,7 +102,7 @@ def _rules() -> str:
 
 
 def _facts(destination: Destination) -> str:
-    limits, retry = destination.limits, destination.retry
+    limits = destination.limits
     rows = [
         ("API version", f"{destination.api_version} ([documentation]({destination.docs}))"),
         ("consent needed", ", ".join(f"`{purpose}`" for purpose in sorted(destination.purposes))),
@@ -111,7 +111,7 @@ def _facts(destination: Destination) -> str:
         ("credentials", ", ".join(_auth(destination))),
         ("a request", _request(limits)),
         ("age of events", _age(destination)),
-        ("retry", _retry(retry)),
+        ("retry", _retry(destination)),
     ]
     if destination.serial_key is not None:
         rows.append(("order", "events of one transaction go one after another"))
@@ -158,7 +158,8 @@ def _request(limits: Limits) -> str:
     words = [f"up to {limits.batch:,} event{'s' * (limits.batch > 1)} and {limits.bytes / 1e6:g} MB"]
     words.append(f"waits {_time(limits.linger_s)} for company")
     words.append(f"{limits.concurrency} at the same time")
-    words += [f"{limits.rate:,g} a second"] if limits.rate is not None else []
+    at_once = f" (up to {limits.burst} at once)" if limits.burst is not None else ""
+    words += [f"{limits.rate:,g} a second{at_once}"] if limits.rate is not None else []
     return ", ".join([*words, f"deadline {_time(limits.timeout_s)}"])
 
 
@@ -168,9 +169,12 @@ def _age(destination: Destination) -> str:
     return words if destination.age_limit is None else f"{words}, for some events less"
 
 
-def _retry(retry: Retry) -> str:
+def _retry(destination: Destination) -> str:
+    retry = destination.retry
     times = f"after up to {_time(retry.first_s)}, then × {retry.factor:g} up to {_time(retry.max_s)}"
     unseen = "" if retry.unseen_s is None else f"; for {_time(retry.unseen_s)} if the answer was never seen"
+    if destination.unseen_limit is not None:
+        unseen += "; less, or not at all, for an event whose answer was never seen"
     return f"{times}, for {_time(retry.give_up_s)}{unseen}"
 
 

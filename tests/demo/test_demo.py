@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from gateway import config, log, registry
 from gateway.demo import run
@@ -164,6 +165,19 @@ def test_people_get_plain_text_of_a_hundred_columns(report: Report, folder: Path
     for words in ("✓ SIGN_UP", "Global", "/user_data/e_mail", "503", "Every platform received", "gateway init"):
         assert words in text
     assert _printed(report, folder).splitlines()[-1] == f"cd {folder}; gateway explain order-10042"
+
+
+def test_a_narrow_terminal_cuts_nothing_that_matters(report: Report) -> None:
+    printed = io.StringIO()
+    for_people(report, None, Console(file=printed, width=80, highlight=False))
+    text = printed.getvalue()
+    matrix = text.split("What each platform received")[1].split("One purchase")[0]
+    held = text.split("Held back, and why")[1].split("What else happened")[0]
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(name in matrix for name in NAMES)
+    assert "…" not in matrix + held
+    for words in ("ad_storage, ad_user_data, ad_personalization denied", "meta, tiktok, google, pinterest, snapchat"):
+        assert words in held
 
 
 def test_the_output_in_the_docs_is_what_it_prints(report: Report) -> None:

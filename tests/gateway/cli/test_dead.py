@@ -116,3 +116,24 @@ def test_people_are_told_what_will_happen(dead, gateway):
     assert "left: 2 deliveries to send again" in out
     assert "Put back: 2." in out
     assert json.loads(gateway("dead", "list", "--json")[1])["groups"][0]["instance"] == "right"
+
+
+def test_no_code_is_broken_on_a_narrow_terminal(dead, gateway, monkeypatch):
+    long = "a_code_that_takes_much_of_the_room_there_is"
+    dead.change(
+        f"UPDATE delivery SET code = '{long}', message = 'one of the words ' || 'and more words, ' || 'and more'"
+    )
+    for width, lines in (("80", 10), ("50", 12), ("200", 4)):
+        monkeypatch.setenv("COLUMNS", width)
+        _, out, _ = gateway("dead", "list")
+        assert out.count(long) == 2
+        assert max(map(len, out.splitlines())) <= int(width)
+        assert len(out.splitlines()) == lines
+        assert "count" in out
+
+
+@pytest.mark.parametrize("command", ["retry", "discard"])
+def test_a_destination_that_never_was_is_wrong_usage(dead, gateway, command):
+    code, out, err = gateway("dead", command, "--destination", "lfet", "--yes")
+    assert (code, out) == (2, "")
+    assert "'lfet'; there are: left, right" in err

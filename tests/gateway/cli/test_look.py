@@ -168,7 +168,6 @@ def test_events_are_listed_newest_first_and_filtered(stage, answer, refused):
     assert ids("--state", "skipped") == ["c"]
     assert ids("--since", "1h") == ["c", "b", "a"]
     assert ids("--since", "2999-01-01") == []
-    assert ids("--destination", "elsewhere") == []
 
 
 def test_many_pages_of_events_are_searched(stage, answer, monkeypatch):
@@ -182,3 +181,52 @@ def test_a_wrong_filter_is_wrong_usage(stage, gateway, arguments):
     code, out, err = gateway("events", *arguments)
     assert (code, out) == (2, "")
     assert "Error" in err
+
+
+def test_no_id_is_broken_on_a_narrow_terminal(stage, gateway, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ids = ["0d9b2c1e-5b7a-4c59-9d0a-3f1f6a1f7c55", "long-" * 20 + "end"]
+    stage.run(*(stage.event(one, consent={"region": "DE"}) for one in ids))
+    _, out, _ = gateway("events")
+    assert all(f"id            {one}\n" in out for one in ids)
+    assert out.count("  destinations  skipped (consent): left, right\n") == 2
+    assert out.count("ago)  Purchase\n") + out.count("now)  Purchase\n") == 2
+
+
+def test_short_ids_leave_room_for_a_table_with_ages(stage, gateway, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stage.run(stage.event("order-10042"))
+    _, out, _ = gateway("events")
+    heads, _, row = [one.split() for one in out.splitlines()[:3]]
+    assert heads == ["received", "event", "id", "source", "destinations"]
+    assert row[-6:] == ["Purchase", "order-10042", "web", "delivered:", "left,", "right"]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_no_event_is_said_without_a_table(stage, gateway):
+    stage.run(stage.event("a"))
+    assert gateway("events", "--event-name", "Lead")[1] == "No event fits.\n"
+
+
+def test_a_destination_that_never_was_is_wrong_usage(stage, gateway):
+    stage.run(stage.event("a"))
+    code, out, err = gateway("events", "--destination", "lfet")
+    assert (code, out) == (2, "")
+    assert "there is no destination 'lfet'; there are: left, right" in err
+    stage.configure("left")
+    assert "right" in gateway("events", "--destination", "right")[1]
+
+
+def test_explain_tells_that_the_destination_is_paused(stage, gateway, answer):
+    stage.run(stage.event("a"), left=lambda request: httpx.Response(503))
+    stage.change("UPDATE delivery SET next_at = 1795000000")
+    assert "due; when the dispatcher comes to it" in gateway("explain", "a")[1]
+    stage.change(
+        "UPDATE lane SET paused_at = 1795000000, pause_code = '190', pause_message = 'token of jane@example.com'"
+    )
+    found = answer("explain", "a")["events"][0]["destinations"]
+    assert found["left"]["paused"] == {"since": 1795000000, "code": "190", "message": "token of [e-mail]"}
+    assert found["right"]["paused"] is None
+    _, out, _ = gateway("explain", "a")
+    assert "the destination, since 2026-11-18 11:06:40Z" in " ".join(out.split())
+    assert "when the destination is not paused any more" in out

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from gateway import registry
+from gateway.cli import contract
 
 
 def test_list_describes_bundled_and_dropped_in_plugins(stage, answer):
@@ -74,3 +77,30 @@ def test_a_file_that_is_no_plugin_is_told(tmp_path, gateway):
     code, _, err = gateway("plugins", "test", str(path))
     assert code == 2
     assert "ZeroDivisionError" in err
+
+
+def test_a_new_plugin_has_the_layout_of_the_guide(tmp_path, gateway, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = gateway("plugins", "new", "my_crm")
+    files = ["plugins/my_crm.py", "tests/test_my_crm.py", "tests/golden/my_crm/purchase.json"]
+    assert [str(path) for path in map(tmp_path.joinpath, files) if not path.is_file()] == []
+    assert out.splitlines()[-1] == "Next: gateway plugins test plugins/my_crm.py"
+    assert gateway("plugins", "test", "plugins/my_crm.py")[0] == 0
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_keys_stay_whole_on_a_narrow_terminal(tmp_path, gateway, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = gateway("plugins", "list")[1].splitlines()
+    assert "access_token  required, secret" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_who_has_no_pytest_is_told_what_to_install(stage, gateway, monkeypatch):
+    monkeypatch.setattr(contract.importlib.util, "find_spec", lambda name: None)
+    code, _, err = gateway("plugins", "test", "plugins/acme.py")
+    assert code == 2
+    assert "pip install '.[test]', in the clone" in err

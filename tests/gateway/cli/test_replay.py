@@ -104,3 +104,12 @@ def test_gone_payloads_are_left_alone(stage, answer, refused):
 def test_wrong_usage(stage, gateway, arguments):
     stage.run(stage.event("a"))
     assert gateway("replay", *arguments, "--yes")[0] == 2
+
+
+def test_people_are_told_by_reason_that_nothing_goes(stage, gateway):
+    stage.run(stage.event("a"), stage.event("b"))
+    code, out, _ = gateway("replay", "--since", "1h", "--dry-run")
+    first, second = out.splitlines()
+    assert (code, first) == (0, "Nothing to send again.")
+    assert second.startswith("4 left alone (left 2, right 2), delivered: ")
+    assert gateway("replay", "--since", "2999-01-01", "--dry-run")[1] == "Nothing fits.\n"

@@ -171,3 +171,33 @@ real = checks.transport_for
 
 def test_live_without_a_probe_is_a_warning(stage, answer):
     assert by_name(answer("check", "--live"))["live left"][0] == "warning"
+
+
+def test_deliveries_that_nobody_sends_are_a_warning(stage, answer):
+    stage.run(stage.event("a"), left=lambda request: httpx.Response(503))
+    status, message = by_name(answer("check"))["dispatcher"]
+    assert status == "warning"
+    assert "(left 1)" in message
+    assert "`gateway dispatch`" in message
+    lock = engine.FileLock(stage.folder / "gateway.db.dispatcher")
+    assert lock.acquire(wait=False)
+    try:
+        assert "dispatcher" not in by_name(answer("check"))
+    finally:
+        lock.release()
+
+
+def test_checking_takes_no_lease_and_makes_none(stage, answer):
+    stage.run(stage.event("a"), left=lambda request: httpx.Response(503))
+    lock = stage.folder / "gateway.db.dispatcher"
+    lock.unlink()
+    assert "dispatcher" in by_name(answer("check"))
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize(("name", "meant"), [("Purchas", "Purchase"), ("QuizFinished", None)])
+def test_a_custom_name_near_a_standard_one_is_a_warning(stage, answer, name, meant):
+    stage.configure("left", more=f'events = {{ {name} = "Something" }}')
+    told = [one["message"] for one in answer("check")["checks"] if one["status"] == "warning"]
+    wrong = f"destinations.left.events: {name} is no standard name; did you mean {meant}?"
+    assert told == ([wrong] if meant else [])

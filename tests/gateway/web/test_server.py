@@ -41,6 +41,9 @@ HEAD = (
     b"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Write-Key: example-write-key-0000\r\nContent-Type: application/json\r\n"
 )
 EVENT = b'{"event_name": "Lead", "event_id": "%d"}'
+#: The beginning of a body that buys some seconds for the rest.
+BLANKS = b" " * 65536
+SLOW = HEAD + b"Content-Length: 100000\r\n\r\n" + BLANKS
 
 
 def free_port():
@@ -125,13 +128,13 @@ def test_slow_headers_and_bodies_end_in_time_and_cost_no_other_request(server):
 
 
 def test_a_request_that_is_under_way_is_finished_at_sigterm(server):
-    event = EVENT % 1
+    event = BLANKS + EVENT % 1
     with server.connect() as connection:
-        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(event) + event[:5])
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(event) + event[:-5])
         time.sleep(0.1)
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("stopping")
-        connection.sendall(event[5:])
+        connection.sendall(event[-5:])
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 202 ")
     assert server.process.wait(10) == 0
@@ -142,7 +145,7 @@ def test_a_request_that_is_under_way_is_finished_at_sigterm(server):
 
 def test_a_second_signal_ends_it_at_once(server):
     with server.connect() as connection:
-        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")  # holds the end up
+        connection.sendall(SLOW)  # holds the end up
         time.sleep(0.05)
         server.process.send_signal(signal.SIGINT)
         server.wait_for("stopping")
@@ -211,14 +214,14 @@ def test_several_workers_share_a_socket_and_one_outbox(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_of_several_workers_counts_once(tmp_path, number):
-    event = EVENT % 1
+    event = BLANKS + EVENT % 1
     with running(tmp_path, workers=2) as server:
         with server.connect() as connection:
-            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(event) + event[:5])
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(event) + event[:-5])
             time.sleep(0.1)
             os.killpg(server.process.pid, number)
             server.wait_for("stopping", 2)
-            connection.sendall(event[5:])
+            connection.sendall(event[-5:])
             assert read_all(connection).startswith(b"HTTP/1.1 202 ")
         assert server.process.wait(10) == 0
         names = [line["event"] for line in server.lines()]
@@ -227,7 +230,7 @@ def test_a_signal_to_all_of_several_workers_counts_once(tmp_path, number):
 
 def test_a_second_signal_to_all_of_several_workers_ends_them_at_once(tmp_path):
     with running(tmp_path, workers=2) as server, server.connect() as connection:
-        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")  # holds the end up
+        connection.sendall(SLOW)  # holds the end up
         time.sleep(0.05)
         os.killpg(server.process.pid, signal.SIGTERM)
         server.wait_for("stopping", 2)
