@@ -10,6 +10,7 @@ import anyio
 import anyio.abc
 
 from gateway.delivery.clock import Clock, SystemClock
+from gateway.delivery.courtesy import Courtesy
 from gateway.delivery.lane import Lane, LaneStatus
 from gateway.delivery.sender import Sender
 from gateway.delivery.transport import Transport
@@ -123,8 +124,9 @@ class Dispatcher:
 
     def _start(self, tasks: anyio.abc.TaskGroup, settings: Settings) -> None:
         gate = Gate(settings)
+        courtesy = Courtesy(lambda: self._outbox.appending > 0, len(settings.enabled), self._clock)
         for name, instance in settings.enabled.items():
-            running = _Running(self._lane(instance, gate), anyio.Event())
+            running = _Running(self._lane(instance, gate, courtesy), anyio.Event())
             self._lanes[name] = running
             tasks.start_soon(self._run_lane, running, name=f"lane {name}")
 
@@ -147,7 +149,7 @@ class Dispatcher:
         self._start(tasks, settings)
         log.info("lanes_reloaded", instances=sorted(settings.enabled))
 
-    def _lane(self, instance: Instance, gate: Gate) -> Lane:
+    def _lane(self, instance: Instance, gate: Gate, courtesy: Courtesy) -> Lane:
         sender = Sender(instance, self._clock, transport_for(instance, self._network.get(instance.name)))
         return Lane(
             instance,
@@ -156,6 +158,7 @@ class Dispatcher:
             sender,
             clock=self._clock,
             rng=self._rng,
+            courtesy=courtesy,
             observe=self._observe,
             ended=self._ended,
         )

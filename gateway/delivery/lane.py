@@ -9,6 +9,7 @@ memory. What a crash forgets of them is read again from the log: only what had b
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Instance
     from gateway.delivery.clock import Clock
+    from gateway.delivery.courtesy import Courtesy
     from gateway.delivery.sender import Answered, Sender
     from gateway.ingest.gate import Gate
     from gateway.outbox.engine import Connection
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 CHUNK = 500
 #: Claims mapped before others have their turn.
 SLICE = 25
+#: The shortest time between two looks at what is new, in seconds.
+LOOK_S = 0.025
 #: How often another process's new events are looked for, in seconds.
 POLL_S = 0.25
 #: Deliveries held back in hand for an earlier one of their serial key, at most.
@@ -86,6 +90,7 @@ class Lane:
         *,
         clock: Clock,
         rng: random.Random,
+        courtesy: Courtesy,
         observe: Callable[[Attempt], None],
         ended: Callable[[Ended], None],
     ) -> None:
@@ -93,6 +98,7 @@ class Lane:
         self._outbox, self._sender, self._clock, self._rng, self._observe = outbox, sender, clock, rng, observe
         #: Who is told of what ended.
         self.ends = Ends(instance.name, ended)
+        self._courtesy = courtesy
         self._claimer = Claimer(instance, gate)
         self._decisions = Decisions(outbox)
         self._batches = Batches(instance.batch_size, instance.linger_s)
@@ -107,6 +113,8 @@ class Lane:
         self._id = 0
         self._cursor = 0
         self._in_flight = 0
+        #: Not before this time is there a look at what is new, so that a stream of single events is read in bites.
+        self._look_at = 0.0
         self._due_first = False
         self._wake = anyio.Event()
         self._stopping = False
@@ -195,19 +203,22 @@ class Lane:
 
     async def _next_batch(self) -> list[Claim]:
         """The next batch to send, or nothing: after a rest, or when a request under way has met trouble."""
-        count = 0
+        count, started = 0, time.perf_counter()
         while not self._stopping:
             now = self._clock.now()
             if self._access.wait_s(now) > 0:
                 return []
             if (batch := self._batches.ready(now, self._batch_limit)) is not None:
                 return batch
-            if not self._buffer and not await self._refill(now):
-                break
+            if not self._buffer:
+                if not await self._refill(now):
+                    break
+                started = time.perf_counter()
             self._claim(self._buffer.popleft(), now)
             count += 1
             if count % SLICE == 0:
-                await anyio.lowlevel.checkpoint()
+                await self._courtesy.after(started)
+                started = time.perf_counter()
             if len(self._changes) >= GATHERED:
                 await self._flush()
         if not len(self._batches):
@@ -217,6 +228,8 @@ class Lane:
 
     async def _refill(self, now: float) -> bool:
         """Read on, from the log and from what is due, so that neither starves. Returns whether there is any."""
+        if (early_s := self._look_at - now) > 0:
+            await self._clock.wait(anyio.Event(), early_s)
         while len(self._serials) < HELD:
             self._hand.begin_reading()
             lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
@@ -229,6 +242,7 @@ class Lane:
 
             due, log, rows = await self._outbox.read(look)
             await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in log)])
+            self._look_at = now + (LOOK_S if len(log) < CHUNK and len(due) < CHUNK else 0.0)
             if self._hand.scan != scan:  # claims were given back meanwhile: what was read does not follow on them
                 continue
             mine: list[Due] = self._hand.take_due(due, CHUNK)

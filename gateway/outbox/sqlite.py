@@ -53,6 +53,8 @@ class Outbox:
         self._lease = FileLock(path.with_name(path.name + ".dispatcher"))
         self._on_append: list[Callable[[], None]] = []
         self._sweep_index = 0
+        #: Calls of `append` under way.
+        self.appending = 0
 
     def start(self) -> None:
         """Start the writer."""
@@ -81,7 +83,11 @@ class Outbox:
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Store events; returns after the commit, in the order of `records`."""
         size = sum(len(one.payload) + 200 for one in records)
-        appended = await self._running.append(records, size)
+        self.appending += 1
+        try:
+            appended = await self._running.append(records, size)
+        finally:
+            self.appending -= 1
         for notify in self._on_append:
             notify()
         return appended
