@@ -123,3 +123,21 @@ def test_what_was_never_sent_is_no_attempt(judged):
     given = claims(1)
     answered = Answered(verdicts.reject("plugin_bug"), NOW)
     assert tried(answered, given, judged(answered.verdict, given), None) is None
+
+
+def test_after_its_tries_such_an_answer_stops_the_lane_instead_of_killing_the_event(judged):
+    verdict = verdicts.retry("50000", tries=10, then_pause=True)
+    [early] = judged(verdict, claims(1, due=True, tries=8, first_at=NOW - 60)).changes
+    assert early.state is State.WAITING
+    outcome = judged(verdict, claims(1, due=True, tries=9, first_at=NOW - 60))
+    assert outcome.changes == []
+    assert outcome.pause == verdict
+    assert [one.seq for one in outcome.back] == [1]
+
+
+def test_an_event_may_be_repeated_unseen_for_less_than_its_platform_allows(judged):
+    verdict, policy = verdicts.retry("timeout"), Retry(first_s=0, unseen_s=3600)
+    [seen] = judged(verdict, claims(1, unseen_until=NOW - 1), retry=policy).changes
+    [unseen] = judged(verdict, claims(1, unseen_until=NOW - 1), unseen=True, retry=policy).changes
+    [in_time] = judged(verdict, claims(1, unseen_until=NOW + 1), unseen=True, retry=policy).changes
+    assert [one.state for one in (seen, unseen, in_time)] == [State.WAITING, State.DEAD, State.WAITING]
