@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 START = 1_795_000_000.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="Run the long forms of the tests that have one.")
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
