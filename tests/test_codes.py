@@ -11,7 +11,7 @@ import pytest
 
 from gateway import schema
 from gateway.model.delivery import State
-from gateway.outbox import repair
+from gateway.outbox import backup, repair
 from gateway.web.problem import STATUS_CODES
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def found_codes() -> dict[str, str]:
             )
     found |= {code: "gateway/schema.py" for code, _ in (*schema.REASONS.values(), schema.OTHERWISE)}
     found |= dict.fromkeys(STATUS_CODES.values(), "gateway/web/problem.py")
+    found[backup.RESTORED] = "gateway/outbox/backup.py"
     found |= dict.fromkeys((repair.REPLAYED, repair.RETRIED, repair.DISCARDED), "gateway/outbox/repair.py")
     reopen = (ROOT / "gateway/outbox/append.py").read_text("utf-8")
     found |= dict.fromkeys(re.findall(r"0, '([a-z_]+)', '", reopen), "gateway/outbox/append.py")

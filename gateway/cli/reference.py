@@ -70,6 +70,8 @@ SHAPES = {
     "events": '{"events": [{"seq", "event_id", "event_name", "source", "received_at",\n'
     f'  "destinations": {{NAME: {_STANDING}}}}}]}}',
     "replay": _ACTED,
+    "backup": '{"path", "events", "bytes"}',
+    "restore": '{"path", "made_at", "events", "moved": [FILE]}   // made_at: null when it is not known',
     "dead list": '{"groups": [{"instance", "code", "count", "first_at", "last_at", "message"}]}',
     "dead show": '{"events": […]}   // as `explain`, with the dead ones of "destinations" only',
     "dead retry": _ACTED,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlite_utils import Database, Migrations
 
 from gateway.model.errors import OutboxError
+from gateway.outbox import backup
 from gateway.outbox.engine import Connection, FileLock, sqlite3, translated
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def migrate(db: Connection, path: Path) -> None:
                 "nothing was changed. Run that version, or restore a backup from before the upgrade"
             )
         migrations.apply(utils)
+        backup.resume(db)
     except sqlite3.Error as error:
         raise translated(error, path) from error
     finally:
