@@ -24,6 +24,7 @@ from gateway.log import get_logger
 from gateway.model.errors import GatewayError
 from gateway.outbox.lanes import open_lanes
 from gateway.registry import Registry
+from gateway.web.notify import READY, STOPPING, Notifier
 from gateway.web.upkeep import upkeep
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Process:
         observe: Callable[[Attempt], None] | None = None,
         ended: Callable[[Ended], None] | None = None,
         orders: int | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         """`orders`: the end of a pipe that brings the numbers of signals; `None`: they come from the system."""
         self._loaded = loaded
@@ -85,6 +87,7 @@ class Process:
         self.on_reload: list[Callable[[Settings], None]] = []
         self._reload = asyncio.Event()
         self._orders = orders
+        self._notifier = notifier or Notifier()
 
     @property
     def settings(self) -> Settings:
@@ -94,7 +97,8 @@ class Process:
     async def run(self) -> None:
         """Listen to signals, watch the disk, dispatch if it is this process's part; returns after `stop`."""
         self._listen()
-        tasks = [asyncio.create_task(self._reloads()), asyncio.create_task(self._watch_disk())]
+        beside = (self._reloads(), self._watch_disk(), self._notifier.watch())
+        tasks = [asyncio.create_task(one) for one in beside]
         tidying = asyncio.create_task(
             upkeep(self._outbox, lambda: self.settings, self.stopping, has_lease=self._has_lease)
         )
@@ -109,9 +113,14 @@ class Process:
             task.cancel()
         await asyncio.wait([*tasks, *late, tidying])
 
+    def ready(self) -> None:
+        """Tell that this process does its work now."""
+        self._notifier.tell(READY)
+
     def stop(self, exit_code: int = 0) -> None:
         """Begin to end."""
         if not self.stopping.is_set():
+            self._notifier.tell(STOPPING)
             self.exit_code = exit_code
             self.stopping.set()
             if self.dispatcher is not None:
@@ -159,7 +168,9 @@ class Process:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            self._notifier.reloading()
             await self.reload()
+            self.ready()
 
     async def _watch_disk(self) -> None:
         while self._outbox.failure is None:  # noqa: ASYNC110  # the writer is a thread and knows no event of ours

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -22,13 +24,14 @@ from gateway.outbox.lanes import open_lanes
 from gateway.web.app import App
 from gateway.web.body import Pace
 from gateway.web.metrics import Metrics
+from gateway.web.notify import Notifier
 from gateway.web.process import EXIT_WRONG, Loaded, Process, load
 from gateway.web.protocol import with_deadline
 from gateway.web.service import Effective, Service
 from gateway.web.workers import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from gateway.config import Server, Settings
@@ -63,8 +66,9 @@ def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | 
         def work(index: int, orders: int | None = None) -> int:
             outbox = opened(loaded.settings)
             metrics = Metrics(worker=index if workers > 1 else None)
-            mine = dispatch and index == 0
-            return _run(_serve(loaded, outbox, listener, metrics, times, dispatch=mine, orders=orders), outbox)
+            notifier = Notifier.of(os.environ) if index == 0 else Notifier.of(os.environ).unheard()
+            process = partial(Process, orders=orders, notifier=notifier, dispatch=dispatch and index == 0)
+            return _run(_serve(loaded, outbox, listener, metrics, times, process), outbox)
 
         return work(0) if workers == 1 else Supervisor(workers, work).run()
 
@@ -75,9 +79,12 @@ def dispatch(settings_path: Path) -> int:
     outbox = opened(loaded.settings)
 
     async def run() -> int:
-        process = Process(loaded, outbox, dispatch=True)
+        process = Process(loaded, outbox, dispatch=True, notifier=Notifier.of(os.environ))
+        running = asyncio.create_task(process.run())
+        await asyncio.sleep(0)  # from here on it hears signals
         log.info("started", version=gateway.__version__)
-        await process.run()
+        process.ready()
+        await running
         return process.exit_code
 
     return _run(run(), outbox)
@@ -143,11 +150,9 @@ async def _serve(
     listener: socket.socket,
     metrics: Metrics,
     times: Deadlines,
-    *,
-    dispatch: bool,
-    orders: int | None,
+    made: Callable[..., Process],
 ) -> int:
-    process = Process(loaded, outbox, dispatch=dispatch, observe=metrics.attempted, ended=metrics.ended, orders=orders)
+    process = made(loaded, outbox, observe=metrics.attempted, ended=metrics.ended)
     service = Service(Effective.of(loaded.settings, outbox), outbox, metrics, process.dispatcher)
     service.pace = Pace(first_s=times.body_s)
 
@@ -158,8 +163,11 @@ async def _serve(
     server = http_server(App(service), times)
     running = asyncio.create_task(process.run())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.005)
     host, port = listener.getsockname()[:2]
     log.info("started", version=gateway.__version__, host=host, port=port)
+    process.ready()
     stopping = asyncio.create_task(process.stopping.wait())
     await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
     process.stop(EXIT_WRONG)  # no effect unless the server ended by itself
