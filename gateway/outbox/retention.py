@@ -37,16 +37,20 @@ def shred_clear(db: Connection, lanes: Sequence[int], *, older_than: float | Non
 
 
 def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float) -> int:
-    """Empty the payloads of events from before `older_than` that are not to be sent any more."""
+    """Empty the payloads of events from before `older_than` that are not to be sent any more.
+
+    Their rows are written anew rather than changed: a row that shrinks in its place leaves a hole that only its page
+    could use again, and the log never goes back to an old page.
+    """
     limit = min(first_since(db, older_than) - 1, _settled_up_to(db, lanes))
-    return int(
-        db.execute(
-            "UPDATE event SET payload = NULL WHERE seq IN ("
-            "SELECT seq FROM event WHERE seq <= ? AND payload IS NOT NULL "
-            f"AND seq NOT IN {_waiting(lanes)} ORDER BY seq LIMIT ?)",
-            (limit, STEP),
-        ).rowcount
-    )
+    kept = db.execute(
+        "SELECT seq, received_at, source, event_name, event_id, decision FROM event "
+        f"WHERE seq <= ? AND payload IS NOT NULL AND seq NOT IN {_waiting(lanes)} ORDER BY seq LIMIT ?",
+        (limit, STEP),
+    ).fetchall()
+    db.executemany("DELETE FROM event WHERE seq = ?", [(row[0],) for row in kept])
+    db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, NULL)", kept)
+    return len(kept)
 
 
 def drop_events(db: Connection, lanes: Sequence[int], older_than: float, dedup_since: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.model.delivery import State
@@ -95,6 +97,18 @@ def test_payloads_stay_while_they_are_to_be_sent(filled, time):
     assert empty(filled, [1, 2], time.now - 5.5 * DAY) == 4
     assert payloads(filled) == [2, 6, 7, 8, 9, 10]
     assert left(filled, "event") == list(range(1, 11))
+
+
+def test_what_a_payload_took_on_disk_can_be_used_again(opened, record, put, time):
+    outbox = opened()
+    put(outbox, *(replace(record(f"event-{number}"), payload=b"x" * 1_000) for number in range(400)))
+    with outbox.reading() as db:
+        rows = db.execute("SELECT seq, event_id, decision FROM event").fetchall()
+    assert empty(outbox, [], time.now + 1) == 400
+    with outbox.reading() as db:
+        free, pages = (db.execute(f"PRAGMA {one}").fetchone()[0] for one in ("freelist_count", "page_count"))
+        assert free > 0.5 * pages
+        assert db.execute("SELECT seq, event_id, decision FROM event").fetchall() == rows
 
 
 def test_events_go_with_all_that_belongs_to_them(filled, time):
