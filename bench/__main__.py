@@ -6,12 +6,13 @@ import os
 import platform
 import sys
 
-from bench import dispatch, ingest, stages
+from bench import disk, dispatch, ingest, stages
 
 BENCHES = {
     "stages": ("An event through the door, by stage", stages.run),
     "ingest": ("Accepting", ingest.run),
     "dispatch": ("Delivering to a local sink", dispatch.run),
+    "disk": ("Bytes on disk", disk.run),
     "both": ("Accepting while delivering", lambda: ingest.run(dispatching=True)),
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import backup, dead, look, plugins, replay, run, setup
+from gateway.cli import backup, dead, health, look, plugins, replay, run, setup
 
 #: Exit codes: something is wrong; wrong usage or configuration; the disk failed (EX_IOERR of sysexits.h).
 WRONG, USAGE, DISK = 1, 2, 74
@@ -59,6 +59,7 @@ app.command("init")(setup.init)
 app.command("check")(setup.check)
 app.command("serve")(run.serve)
 app.command("dispatch")(run.dispatch)
+app.command("health")(health.health)
 app.command("preview")(look.preview)
 app.command("explain")(look.explain)
 app.command("events")(look.events)

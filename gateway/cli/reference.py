@@ -70,6 +70,7 @@ SHAPES = {
     "events": '{"events": [{"seq", "event_id", "event_name", "source", "received_at",\n'
     f'  "destinations": {{NAME: {_STANDING}}}}}]}}',
     "replay": _ACTED,
+    "health": '{"ok", "status", "answer": {…}}   // status: of HTTP, null when there was no answer',
     "backup": '{"path", "events", "bytes"}',
     "restore": '{"path", "made_at", "events", "moved": [FILE]}   // made_at: null when it is not known',
     "dead list": '{"groups": [{"instance", "code", "count", "first_at", "last_at", "message"}]}',
