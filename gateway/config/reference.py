@@ -62,7 +62,7 @@ required.
 | size | `1048576` (bytes), `"500kB"`, `"5MB"` (millions), `"8MiB"` (powers of two) |
 | rate | `"10/s"`, `"300/m"`, `"5000/h"` |
 | path | relative to the configuration file, or absolute |
-| URL of a platform | `https://…`; plain http, this machine or a private network need `allow_private = true` |
+| URL of a platform | `https://…`; to this machine or a private network (or http there) with `allow_private = true` |
 
 A key opens one door of one source: the same key twice, anywhere in the file, is an error. The keys in the repository's
 gateway.toml are public, and refused unless the gateway listens to this machine only.

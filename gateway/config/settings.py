@@ -138,7 +138,7 @@ class Instance:
     secrets: Secrets = field(default_factory=Secrets)
     #: Replaces scheme and host of all calls, its path is a prefix; without a slash at the end.
     base_url: str | None = None
-    #: The calls may go to this machine or a private network, and over plain http.
+    #: The calls may go to this machine or a private network, and there over plain http.
     allow_private: bool = False
     #: Canonical or custom name → the platform's, for all events that it takes by name.
     names: Mapping[str, str] = field(default_factory=dict)

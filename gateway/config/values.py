@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-import socket
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+from gateway.config.addresses import is_private_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def url(text: str, *, allow_private: bool) -> str:
         raise ValueError("expected a URL without #")
     if not allow_private and parts.scheme == "http":
         raise ValueError("expected https; plain http needs `allow_private = true` beside it")
-    if not allow_private and _is_private(host):
+    if not allow_private and is_private_host(host):
         raise ValueError("leads to this machine or a private network; that needs `allow_private = true` beside it")
     return text
 
@@ -162,19 +163,3 @@ def _port(parts: SplitResult) -> int | None:
         return parts.port
     except ValueError:
         raise ValueError("expected a URL with a port from 0 to 65535") from None
-
-
-def _is_private(host: str) -> bool:
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        try:  # the old forms that resolvers still read: 127.1, 0x7f000001, 2130706433
-            address = ipaddress.ip_address(socket.inet_aton(name))
-        except OSError:
-            return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return not address.is_global or address.is_multicast

@@ -1,19 +1,23 @@
-"""The one place that speaks HTTP to the outside: one deadline an attempt, no redirects, answers cut."""
+"""The one place that speaks HTTP to the outside: one deadline an attempt, no redirects, answers cut.
+
+Where a connection may go is decided here, after the look-up and before anything is opened: to public addresses over
+TLS; to others only with `allow_private`; over plain http only to others, as a token must not cross the internet in it.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import httpx
 
 from gateway import __version__
+from gateway.config.addresses import is_public
 from gateway.model.errors import TransportError
 from gateway.plugin.destination import Response
 
@@ -27,12 +31,12 @@ USER_AGENT = f"conversions-gateway/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with everything in it, credentials included. Never logged."""
+    """A request with everything in it, credentials included. Never logged, and prints without what may be secret."""
 
     method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
 
 
 class _Progress:
@@ -61,17 +65,27 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`transport`: what stands in for the network in tests."""
-        self._allow_private = allow_private or transport is not None
+        self._allow_private = allow_private
         self._timeout_s = timeout_s
+        self._connections = connections
+        self._network = transport
         self._addresses: dict[str, tuple[float, deque[str]]] = {}
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(None, connect=timeout_s),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
-        )
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    def _client(self, host: str) -> httpx.AsyncClient:
+        """The connections to one host. Several share none: a connection's certificate was checked for one name."""
+        known = self._clients.get(host)
+        if known is None:
+            limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
+            known = self._clients[host] = httpx.AsyncClient(
+                transport=self._network,
+                follow_redirects=False,
+                trust_env=False,
+                timeout=httpx.Timeout(None, connect=self._timeout_s),
+                limits=limits,
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+            )
+        return known
 
     async def send(self, prepared: Prepared) -> Response:
         """Send and read the answer. Raises `TransportError` when none came."""
@@ -103,21 +117,25 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     async def _send(self, prepared: Prepared, progress: _Progress) -> Response:
         url = httpx.URL(prepared.url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise TransportError("invalid_url", "a request needs a URL with https:// and a host", sent=False)
         headers, extensions = dict(prepared.headers), dict[str, Any](trace=progress.trace)
-        if not self._allow_private:
-            address = await self._public_address(url.host, url.port or (443 if url.scheme == "https" else 80))
+        client = self._client(url.host)
+        if self._network is None and not (self._allow_private and url.scheme == "https"):
+            address = await self._permitted_address(url)
             headers.setdefault("Host", url.netloc.decode())
             extensions["sni_hostname"] = url.host
             url = url.copy_with(host=address)
-        request = self._client.build_request(
+        request = client.build_request(
             prepared.method, url, headers=headers, content=prepared.body, extensions=extensions
         )
         progress.sent = True
-        answer = await self._client.send(request, stream=True)
+        answer = await client.send(request, stream=True)
         try:
             body = bytearray()
             async for chunk in answer.aiter_bytes():
@@ -131,46 +149,43 @@ class Transport:
             answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body)
         )
 
-    async def _public_address(self, host: str, port: int) -> str:
-        """An address of `host` on the public internet. The connection goes to it: nothing is looked up twice.
+    async def _permitted_address(self, url: httpx.URL) -> str:
+        """An address that `url` may be sent to. The connection goes to it: nothing is looked up twice.
 
-        Raises `TransportError` when any of its addresses is private, link-local or otherwise not public.
+        Raises `TransportError` when any of the host's addresses is not permitted.
         """
         now = anyio.current_time()
-        known = self._addresses.get(host)
-        if known is not None and known[0] > now:
-            return known[1][0]
+        known = self._addresses.get(url.host)
+        if known is None or known[0] <= now:
+            known = (now + DNS_TTL_S, await self._look_up(url))
+        for address in known[1]:
+            self._check(url, address)
+        self._addresses[url.host] = known
+        return known[1][0]
+
+    async def _look_up(self, url: httpx.URL) -> deque[str]:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        flags = 0 if self._allow_private else socket.AI_ADDRCONFIG  # which knows nothing of loopback
         try:
-            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            found = await anyio.getaddrinfo(url.host, port, type=socket.SOCK_STREAM, flags=flags)
         except (OSError, UnicodeError):
-            raise TransportError("connect", f"{host}: no such host", sent=False) from None
-        addresses = deque(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            if not is_public(address):
-                words = f"{host} is not on the public internet; allow_private = true permits that"
+            raise TransportError("connect", f"{url.host}: no such host", sent=False) from None
+        return deque(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def _check(self, url: httpx.URL, address: str) -> None:
+        if not is_public(address):
+            if not self._allow_private:
+                words = f"{url.host} is not on the public internet; allow_private = true permits that"
                 raise TransportError("address_refused", words, sent=False)
-        self._addresses[host] = (now + DNS_TTL_S, addresses)
-        return addresses[0]
+        elif url.scheme != "https":
+            words = f"{url.host} is on the public internet: credentials go there over https only"
+            raise TransportError("plain_http_refused", words, sent=False)
 
     def _try_next_address(self, url: str) -> None:
         """No connection came about: the next attempt goes to another of the host's addresses, if it has several."""
         known = self._addresses.get(httpx.URL(url).host)
         if known is not None:
             known[1].rotate(-1)
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is one of the public internet, also inside IPv6's ways of writing IPv4."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
-        return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified
 
 
 def _words(error: Exception) -> str:

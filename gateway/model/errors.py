@@ -78,7 +78,8 @@ class TransportError(GatewayError):
 
     def __init__(self, reason: str, message: str, *, sent: bool) -> None:
         super().__init__(message)
-        #: Stable code: `timeout`, `connect`, `tls`, `protocol`, `address_refused`.
+        #: Stable code: `timeout`, `connect`, `tls`, `protocol`, `invalid_url`, `address_refused`,
+        #: `plain_http_refused`.
         self.reason = reason
         #: Whether the platform may have received the request.
         self.sent = sent

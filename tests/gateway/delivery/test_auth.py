@@ -108,10 +108,12 @@ async def test_what_is_shown_holds_no_secret(signer):
         Signature("X-Signature", "app_secret"),
     )
     one = signer(auth, {"token": "abc-secret", "app_secret": "other-secret"})
-    shown, signed = str(one.shown(encode(REQUEST))), await one.sign(encode(REQUEST))
+    signed, redacted = await one.sign(encode(REQUEST)), one.shown(encode(REQUEST))
+    shown = f"{redacted.url} {redacted.headers} {redacted.body!r}"
     proof = query(signed.url)["appsecret_proof"]
     for secret in ("abc-secret", "other-secret", proof, signed.headers["X-Signature"].partition("v1=")[2]):
         assert secret not in shown
+        assert secret not in repr(signed)
     assert f"access_token={REDACTED}" in shown
 
 

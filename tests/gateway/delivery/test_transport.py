@@ -10,7 +10,8 @@ import anyio
 import httpx
 import pytest
 
-from gateway.delivery.transport import ANSWER_BYTES, Prepared, Transport, is_public
+from gateway.config.addresses import is_public
+from gateway.delivery.transport import ANSWER_BYTES, Prepared, Transport
 from gateway.model.errors import TransportError
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ PRIVATE = """
 ::127.0.0.1 ::10.0.0.1 ::192.168.0.1
 64:ff9b::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 64:ff9b::c0a8:1 64:ff9b:1::1 64:ff9b:1:2::10.0.0.1
 100::1 2001:db8::1 2001:db8:ffff::1 2001::1 2001:2::1 2001:10::1
-2002:7f00:1:: 2002:a00:1::1 2002:c0a8:101::1 2002:a9fe:a9fe:: 2002:e000:1::
+2002:808:808::1 2002:7f00:1:: 2002:a00:1::1 2002:c0a8:101::1 2002:a9fe:a9fe:: 2002:e000:1::
 fc00::1 fd00::1 fd12:3456:789a::1 fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 fe80::1 fe80::1%eth0 fe80::dead:beef febf::1 fec0::1 feff::1
 ff00::1 ff02::1 ff02::2 ff05::1:3 ff0e::1 ffff::1
@@ -36,7 +37,7 @@ PUBLIC = """
 128.0.0.1 142.250.74.46 157.240.1.1 169.253.255.255 169.255.0.1 172.15.255.255 172.32.0.1 191.255.255.255
 192.0.1.1 192.167.255.255 192.169.0.1 198.17.255.255 198.20.0.0 203.0.112.1 203.0.114.1 223.255.255.255
 2606:4700:4700::1111 2620:fe::fe 2a00:1450:4001:81b::200e 2a03:2880:f12f:83:face:b00c:0:25de 2001:4860:4860::8888
-::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:808:808::1
+::ffff:8.8.8.8 64:ff9b::8.8.8.8
 """.split()
 
 
@@ -232,7 +233,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
         seen.append(request)
         return httpx.Response(200, request=request, content=b"")
 
-    monkeypatch.setattr(transport._client, "send", answer)
+    monkeypatch.setattr(transport._client("acme.example"), "send", answer)
     for _ in range(2):
         await transport.send(post())
     await transport.close()
