@@ -22,6 +22,7 @@ _TEXT = """\
 # trusted_proxies = ["10.0.0.0/8"]     # whose X-Forwarded-For is believed
 # max_body_bytes = "5MB"
 # max_events = 1000                    # in one request
+# admin_token = "${{ADMIN_TOKEN}}"       # opens /admin/api/; absent: it is not there
 
 [outbox]
 # url = "sqlite:///gateway.db"         # relative to this file; four slashes: absolute

@@ -52,6 +52,8 @@ class Server:
     max_body_bytes: int = 5_000_000
     #: Events in one request.
     max_events: int = 1000
+    #: What opens `/admin/api/`; several while one is replaced by the next; empty: it is not there.
+    admin_tokens: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,7 @@ class Settings:
 
 
 #: Fields that are secret as a whole; `Secrets` is one of its own.
-_SECRET_FIELDS = ("write_keys", "public_keys")
+_SECRET_FIELDS = ("write_keys", "public_keys", "admin_tokens")
 
 
 def _printed(value: Any) -> Any:

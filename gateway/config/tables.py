@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 #: The example's keys are public: they open nothing but a gateway that only this machine can reach.
 EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000"})
 
+#: A secret key has at least so many different characters: one of fewer was typed, not drawn.
+DIFFERENT = 6
+
 _NOT_BUILT = "is not built yet"
 
 
 def server(table: Mapping[str, Any], faults: Faults) -> Server:
-    if "admin_token" in table:
-        faults.add(("server", "admin_token"), f"the dashboard {_NOT_BUILT}; remove the key")
     proxies = (
         values.reading(values.network, text, faults, ("server", "trusted_proxies", number), None)
         for number, text in enumerate(table["trusted_proxies"])
@@ -39,6 +40,7 @@ def server(table: Mapping[str, Any], faults: Faults) -> Server:
             values.body_size, table["max_body_bytes"], faults, ("server", "max_body_bytes"), 1
         ),
         max_events=table["max_events"],
+        admin_tokens=_several(table.get("admin_token", ())),
     )
 
 
@@ -113,19 +115,22 @@ def _several(value: str | list[str]) -> tuple[str, ...]:
 def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) -> None:
     """One key opens one door of one source: every further use of it is a fault."""
     used: dict[str, str] = {}
-    for place, key in _keys(sources):
+    for place, key in _keys(sources, server):
         label = ".".join(place)
         if key in used:
             faults.add(place, f"the same key as {used[key]}; every key must be different")
         elif not key.isascii() or not key.isprintable() or " " in key:
             faults.add(place, "expected printable ASCII characters without spaces: a key travels in a header")
+        elif place[-1] != "public_key" and len(set(key)) < DIFFERENT:
+            faults.add(place, f"expected at least {DIFFERENT} different characters; `gateway init` makes fresh keys")
         elif key in EXAMPLE_KEYS and not _only_here(server.host):
             faults.add(place, "the example's key is public; `gateway init` makes fresh ones")
         used.setdefault(key, label)
 
 
-def _keys(sources: Mapping[str, Source]) -> list[tuple[tuple[str, ...], str]]:
-    return [
+def _keys(sources: Mapping[str, Source], server: Server) -> list[tuple[tuple[str, ...], str]]:
+    admin: list[tuple[tuple[str, ...], str]] = [(("server", "admin_token"), token) for token in server.admin_tokens]
+    return admin + [
         (("sources", one.name, kind), key)
         for one in sources.values()
         for kind, several in (("write_key", one.write_keys), ("public_key", one.public_keys))

@@ -12,7 +12,7 @@ from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Disconnected, Receive
 from gateway.web.browser import collect
 from gateway.web.events import post_events
-from gateway.web.problem import ANSWER_HEADERS, Send, headers_of, refusal, report, send_problem
+from gateway.web.problem import ANSWER_HEADERS, NOT_FOUND, Send, headers_of, refusal, report, send_problem
 from gateway.web.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ DIRECT: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
     "/v1/events": (post_events, ("POST",)),
     "/v1/collect": (collect, ("OPTIONS", "POST")),
 }
+
+
+#: On every answer: what a sender wrote into it is never to be taken for a page.
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class App:
@@ -49,7 +53,7 @@ class App:
         except Exception as error:  # around one request: see the house's rule on `except Exception`
             if begun.answer:
                 raise
-            await self._refuse(scope, error, send)
+            await self._refuse(scope, error, begun)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = DIRECT.get(scope["path"])
@@ -82,12 +86,14 @@ class Begun:
         self.answer = False
 
     async def __call__(self, message: Any) -> None:
-        self.answer = True
+        if not self.answer:
+            self.answer = True
+            message["headers"] = [*message.get("headers", ()), NOSNIFF]
         await self._send(message)
 
 
 async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise RequestRefused(404, "not_found", "there is nothing at this address: see /openapi.json for what there is")
+    raise RequestRefused(404, *NOT_FOUND)
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:

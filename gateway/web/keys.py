@@ -14,7 +14,7 @@ from gateway.config import Source
 from gateway.ingest.problem import RequestRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 
 #: What a 401 says about how a key is to be brought (RFC 9110 § 11.6.1).
@@ -26,13 +26,15 @@ class Kind(Enum):
 
     SECRET = "a write key"
     PUBLIC = "a public key"
+    ADMIN = "the admin token"
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Whom a key belongs to."""
 
-    source: Source
+    #: `None`: the operator, with the admin token.
+    source: Source | None
     kind: Kind
 
 
@@ -47,11 +49,15 @@ class Keys:
     foresee, so that its time says nothing about the keys.
     """
 
-    __slots__ = ("_holders", "_secret")
+    __slots__ = ("_holders", "_secret", "has_admin")
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], admin_tokens: Collection[str] = ()) -> None:
         self._secret = secrets.token_bytes(32)
         self._holders: dict[bytes, Holder] = {}
+        #: Whether there is an admin token at all.
+        self.has_admin = bool(admin_tokens)
+        for token in admin_tokens:
+            self._holders[self._digest(token.encode())] = Holder(None, Kind.ADMIN)
         for source in sources:
             for kind, keys in ((Kind.SECRET, source.write_keys), (Kind.PUBLIC, source.public_keys)):
                 for key in keys:
@@ -59,16 +65,24 @@ class Keys:
 
     def source(self, key: bytes | None, kind: Kind) -> Source:
         """The source that a key of this kind belongs to. Raises `KeyRefused`."""
+        source = self._holder(key, kind).source
+        if source is None or source.kind != "events":
+            raise KeyRefused(403, "wrong_kind_of_source", "this source takes webhooks only")
+        return source
+
+    def admin(self, key: bytes | None) -> None:
+        """Pass for the admin token. Raises `KeyRefused`."""
+        self._holder(key, Kind.ADMIN)
+
+    def _holder(self, key: bytes | None, kind: Kind) -> Holder:
         if not key:
             raise KeyRefused(401, "missing_key", "no key: send `Authorization: Bearer KEY` or `X-Write-Key`")
         holder = self._holders.get(self._digest(key))
         if holder is None:
-            raise KeyRefused(401, "unknown_key", "no source has this key")
+            raise KeyRefused(401, "unknown_key", "nobody has this key")
         if holder.kind is not kind:
             raise KeyRefused(403, "wrong_kind_of_key", f"this is {holder.kind.value}; here {kind.value} is needed")
-        if holder.source.kind != "events":
-            raise KeyRefused(403, "wrong_kind_of_source", "this source takes webhooks only")
-        return holder.source
+        return holder
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, key=self._secret, digest_size=16).digest()

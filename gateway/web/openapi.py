@@ -19,6 +19,7 @@ REFUSALS = {
     400: "Malformed, or an empty list.",
     401: "Missing or unknown key.",
     403: "A key of the wrong kind, or an origin that is not allowed.",
+    404: "Nothing is there: without `admin_token`, nothing of /admin is.",
     408: "The body did not arrive in time.",
     413: "Too large, also after decompression, or too many events.",
     415: "Unknown content type or encoding.",
@@ -158,12 +159,15 @@ def _paths() -> Node:
         "/healthz": {"get": _get("health", "Alive", "application/json")},
         "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
         "/metrics": {"get": _get("metrics", "Counters for Prometheus", "text/plain")},
+        "/admin/api/status": {"get": _admin("adminStatus", "Lanes and totals")},
+        "/admin/api/dead": {"get": _admin("adminDead", "Dead letters by destination and cause")},
+        "/admin/api/events/{event_id}": {"get": _admin("adminEvent", "What happened to an event", "event_id")},
         "/openapi.json": {"get": _get("describe", "This document", "application/json")},
     }
 
 
 def _door(name: str, summary: str, status: int, answer: str, content: Node, security: list[Node]) -> Node:
-    refusals = [code for code in REFUSALS if status == 202 or code not in (422, 503)]
+    refusals = [code for code in REFUSALS if code != 404 and (status == 202 or code not in (422, 503))]
     return {
         "operationId": name,
         "summary": summary,
@@ -183,6 +187,12 @@ def _get(name: str, summary: str, media_type: str, *refusals: int) -> Node:
         "summary": summary,
         "responses": {"200": fine, **{str(code): _problem(code) for code in refusals}},
     }
+
+
+def _admin(name: str, summary: str, *given: str) -> Node:
+    found = _get(name, summary, "application/json", 401, 403, 404)
+    parameters = [{"name": one, "in": "path", "required": True, "schema": _TEXT} for one in given]
+    return {**found, "security": [{"bearer": []}], **({"parameters": parameters} if given else {})}
 
 
 def _described(description: str, media_type: str, schema: str) -> Node:

@@ -31,6 +31,9 @@ ANSWER_HEADERS = "gateway.answer_headers"
 #: Codes of problems that are not a `RequestRefused` of the doors' → what they mean. All are in docs/codes.md.
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 
+#: Code and words of a 404.
+NOT_FOUND = ("not_found", "there is nothing at this address: see /openapi.json for what there is")
+
 #: Seconds after which a refused sender may try again, by the outbox's error.
 BUSY_S, FULL_S, FAILED_S = 1, 30, 5
 

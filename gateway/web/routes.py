@@ -9,7 +9,7 @@ import anyio.to_thread
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.web import metrics
+from gateway.web import admin, metrics
 from gateway.web.events import validate
 from gateway.web.openapi import document
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
@@ -55,4 +55,5 @@ ROUTES = (
     Route("/readyz", readyz),
     Route("/metrics", get_metrics),
     Route("/openapi.json", openapi),
+    *admin.ROUTES,
 )

@@ -11,6 +11,7 @@ from gateway.delivery.dispatcher import Dispatcher
 from gateway.ingest.pipeline import Door
 from gateway.model.errors import OutboxFull
 from gateway.outbox import Outbox, lanes
+from gateway.web.admin import Refusals
 from gateway.web.body import Budget, Pace
 from gateway.web.keys import Keys
 from gateway.web.metrics import Metrics
@@ -49,7 +50,7 @@ class Effective:
     @classmethod
     def of(cls, settings: Settings, outbox: Outbox) -> Effective:
         """Make the door and the keys of a configuration."""
-        return cls(settings, Door(settings, outbox), Keys(settings.sources.values()))
+        return cls(settings, Door(settings, outbox), Keys(settings.sources.values(), settings.server.admin_tokens))
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Service:
     full_until: float = 0.0
     budget: Budget = field(default_factory=Budget)
     pace: Pace = field(default_factory=Pace)
+    admin_refusals: Refusals = field(default_factory=Refusals)
 
     def __post_init__(self) -> None:
         self.metrics.watch(self.outbox, lambda: self.lanes() or (), lambda: self.effective.settings.enabled)

@@ -239,6 +239,9 @@ def test_what_should_be_a_table_and_is_none_is_refused(faults, text):
     "text",
     [
         '[server]\nadmin_token = "SECRET"',
+        '[server]\nadmin_token = "SECRETSECRETSECRET ü"',
+        '[server]\nadmin_token = "TTTTTTTTTTSSSSSSSSSSSECRET"\n[sources.web]\nwrite_key = "TTTTTTTTTTSSSSSSSSSSSECRET"',
+        '[sources.web]\nwrite_key = "SECRETSECRETSECRETSECRET"',
         '[sources.web]\nwrite_key = "SECRET"',
         '[sources.web]\nwrite_key = ["SECRET"]',
         '[sources.web]\nwrite_key = "SECRET-0123456789 ü"',
@@ -256,9 +259,10 @@ def test_no_fault_shows_a_secret_or_a_value_from_elsewhere(faults, text):
 
 
 def test_settings_print_without_their_secrets(load):
-    found = load(f'[sources.web]\nwrite_key = "{KEY}"\npublic_key = ["public-key-0123456789"]\n' + acme())
+    text = f'[sources.web]\nwrite_key = "{KEY}"\npublic_key = ["public-key-0123456789"]\n'
+    found = load('[server]\nadmin_token = ["admin-token-0123456789"]\n' + text + acme())
     printed = repr(found) + json.dumps(found.redacted())
-    for secret in (KEY, TOKEN, "public-key-0123456789"):
+    for secret in (KEY, TOKEN, "public-key-0123456789", "admin-token-0123456789"):
         assert secret not in printed
     shown = found.redacted()
     assert shown["sources"]["web"]["write_keys"] == ["***"]
@@ -266,6 +270,22 @@ def test_settings_print_without_their_secrets(load):
     assert shown["destinations"]["acme"]["config"]["account"] == "42"
     assert shown["destinations"]["acme"]["destination"] == "acme"
     assert found.destinations["acme"].secrets["token"] == TOKEN
+
+
+@pytest.mark.parametrize("key", ["a" * 16, "01" * 20, "abcde" * 4])
+def test_a_secret_key_that_nobody_drew_is_refused(faults, load, key):
+    text = f'[server]\nadmin_token = "{key}"\n[sources.web]\nwrite_key = "{key}x"\npublic_key = "{key}y"'
+    assert set(faults(text)) == {"server.admin_token", "sources.web.write_key"} - (
+        {"sources.web.write_key"} if len({*key}) >= 5 else set()
+    )
+
+
+def test_a_key_has_one_place(faults):
+    text = f'[server]\nadmin_token = "{KEY}"\n[sources.web]\nwrite_key = "{KEY}"\n[sources.app]\npublic_key = "{KEY}"'
+    assert faults(text) == {
+        "sources.web.write_key": "the same key as server.admin_token; every key must be different",
+        "sources.app.public_key": "the same key as server.admin_token; every key must be different",
+    }
 
 
 # [server], [outbox], [privacy]
@@ -282,13 +302,12 @@ def test_the_server_takes_addresses_and_sizes(load):
 
 def test_what_is_not_built_says_so(faults):
     found = faults(
-        '[server]\nadmin_token = "t"\n[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
+        '[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
         f'[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n'
         + acme(after="[destinations.acme.consent]\ntcf_vendor = 755\natp_id = 89\ntcf_purposes_only = true")
     )
-    assert len(found) == 7
+    assert len(found) == 6
     assert all("is not built yet" in message for message in found.values())
-    assert found["server.admin_token"] == "the dashboard is not built yet; remove the key"
 
 
 @pytest.mark.parametrize("value", ['"32.1MB"', '"32MiB"', '"1GB"', "32000001"])

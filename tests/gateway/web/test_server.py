@@ -193,6 +193,34 @@ def test_sighup_takes_up_a_right_configuration_and_refuses_a_wrong_one(server):
     assert post("another-write-key-0000") == 202
 
 
+def test_a_key_is_replaced_without_a_gap(server):
+    """Two keys at once, each for as long as it stands in the file; the admin token's too."""
+
+    def answers(key, call=httpx.post, path="/v1/events", content=EVENT % 1):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        return call(
+            server.url(path), headers=headers, **({"content": content} if call is httpx.post else {})
+        ).status_code
+
+    def reload(keys, tokens, count):
+        lines = f"port = {server.port}\nadmin_token = {json.dumps(tokens)}"
+        text = CONFIG.format(port=server.port).replace(f"port = {server.port}", lines)
+        server.config.write_text(text.replace('"example-write-key-0000"', json.dumps(keys)))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("reloaded", count)
+        assert len(server.wait_for("reloaded", count)) == count
+        events = [answers(key) for key in (old, new)]
+        return events, [answers(key, httpx.get, "/admin/api/status") for key in (first, second)]
+
+    old, new = "example-write-key-0000", "the-write-key-after-it"
+    first, second = "token-of-the-operator", "the-token-after-it"
+    assert [answers(key) for key in (old, new)] == [202, 401]
+    assert answers(first, httpx.get, "/admin/api/status") == 404
+    assert reload([old], [first], 1) == ([202, 401], [200, 401])
+    assert reload([old, new], [first, second], 2) == ([202, 202], [200, 200])
+    assert reload([new], [second], 3) == ([401, 202], [401, 200])
+
+
 def test_several_workers_share_a_socket_and_one_outbox(tmp_path):
     with running(tmp_path, workers=2) as server:
         headers = {"X-Write-Key": "example-write-key-0000", "Content-Type": "application/json"}
