@@ -18,7 +18,16 @@ try:  # bundles a current SQLite; sqlite-utils takes it too, so that one library
 except ImportError:  # no wheel for this platform
     import sqlite3
 
-__all__ = ["Connection", "FileLock", "connect", "sqlite3", "transaction", "translated", "version_is_unsafe"]
+__all__ = [
+    "Connection",
+    "FileLock",
+    "checkpoint",
+    "connect",
+    "sqlite3",
+    "transaction",
+    "translated",
+    "version_is_unsafe",
+]
 
 Connection: TypeAlias = Any
 
@@ -96,6 +105,17 @@ def transaction(db: Connection) -> Iterator[None]:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
+
+
+def checkpoint(db: Connection, path: Path) -> None:
+    """Copy the write-ahead log into the database, as far as nobody still reads it.
+
+    Closing the last connection does so too, but tells nobody when the disk fails. Raises `OutboxError`.
+    """
+    try:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
 
 
 class FileLock:

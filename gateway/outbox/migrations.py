@@ -145,24 +145,42 @@ def m002_the_lanes(db: Any) -> None:
 
 
 def migrate(db: Connection, path: Path) -> None:
-    """Bring the database to this version's shape. Raises `OutboxError` for one from a newer version."""
+    """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     lock.acquire(wait=True)
     try:
-        utils = Database(db)
-        known = {migration.name for migration in migrations.pending(Database(memory=True))}
-        applied = {migration.name for migration in migrations.applied(utils)} if _has_migrations(utils) else set()
-        if newer := applied - known:
-            raise OutboxError(
-                f"{path}: the database was written by a newer version of the gateway ({', '.join(sorted(newer))}); "
-                "nothing was changed. Run that version, or restore a backup from before the upgrade"
-            )
-        migrations.apply(utils)
+        _try_to_write(db)
+        check_shape(db, path)
+        migrations.apply(Database(db))
         backup.resume(db)
     except sqlite3.Error as error:
         raise translated(error, path) from error
     finally:
         lock.release()
+
+
+def check_shape(db: Connection, path: Path) -> None:
+    """Raises `OutboxError` for a database that is somebody else's, or a newer version's. Changes nothing."""
+    utils = Database(db)
+    if not _has_migrations(utils):
+        if utils.table_names():
+            raise OutboxError(f"{path}: not an outbox of the gateway; nothing was changed")
+        return
+    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    if newer := {migration.name for migration in migrations.applied(utils)} - known:
+        raise OutboxError(
+            f"{path}: the database was written by a newer version of the gateway ({', '.join(sorted(newer))}); "
+            "nothing was changed. Run that version, or restore a backup from before the upgrade"
+        )
+
+
+def _try_to_write(db: Connection) -> None:
+    """SQLite opens a file that can only be read all the same, and tells so at the first write. This one is undone."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("PRAGMA user_version = 0")
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _has_migrations(db: Any) -> bool:

@@ -12,8 +12,8 @@ import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox.append import Appended, Log, Record
-from gateway.outbox.engine import Connection, FileLock, connect, sqlite3, translated
-from gateway.outbox.migrations import migrate
+from gateway.outbox.engine import Connection, FileLock, checkpoint, connect, sqlite3, translated
+from gateway.outbox.migrations import check_shape, migrate
 from gateway.outbox.writer import Writer
 
 if TYPE_CHECKING:
@@ -42,9 +42,12 @@ class Outbox:
             raise OutboxError(f"{path}: its folder does not exist")
         with contextlib.suppress(OSError):  # there already, or not to be made: what opens it says which
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(connect(path, readonly=True)) as db:  # before anything is done to it
+            check_shape(db, path)
         db = connect(path)
         try:
             migrate(db, path)
+            checkpoint(db, path)
         finally:
             db.close()
         self._log = Log(dedup_window_s, clock)

@@ -16,9 +16,18 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed
+from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed, OutboxFull
 from gateway.outbox.append import Appended, Log, Record
-from gateway.outbox.engine import Connection, connect, is_of_a_statement, sqlite3, transaction, translated
+from gateway.outbox.engine import (
+    Connection,
+    checkpoint,
+    connect,
+    is_of_a_statement,
+    sqlite3,
+    transaction,
+    translated,
+)
+from gateway.outbox.space import Space
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +68,12 @@ class Writer:
         self._closed = False
         self._db = connect(path)
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
-        self._checkpointer = _Checkpointer(path)
+        self._checkpointer = _Checkpointer(path, self._failed)
+        self._space = Space(path)
 
     def start(self) -> None:
         """Fill the dedup index and begin to work."""
+        self._space.keep()
         self._log.attach(self._db)
         self._thread.start()
         self._checkpointer.start()
@@ -80,9 +91,12 @@ class Writer:
     def append(self, records: Sequence[Record], size: int) -> asyncio.Future[list[Appended]]:
         """Store events in the next group; resolves after the commit. Called on an event loop.
 
-        `size`: bytes that the records hold in memory. Raises `OutboxBusy` when too many wait, the failure when the disk
-        has failed. When nothing waits, there is always room: coming back later would not make them fewer.
+        `size`: bytes that the records hold in memory. Raises `OutboxBusy` when too many wait, `OutboxFull` while the
+        disk is full, the failure when it has failed. When nothing waits, there is always room in memory: coming back
+        later would not make them fewer.
         """
+        if self._space.full and self._space.is_full():
+            raise OutboxFull(f"{self._path}: no space left on the disk")
         if self._waiting_bytes and self._waiting_bytes + size > self._queue_bytes:
             raise OutboxBusy("too many events wait to be written")
         done: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
@@ -109,6 +123,8 @@ class Writer:
                 self._queue.put(None)
             self._thread.join()
             self._checkpointer.stop()
+            if self._failure is None:  # as closing does, but here it is heard of when it fails
+                self._checkpointer.copy(self._db)
             self._db.close()
 
     def _put(self, job: _Job) -> None:
@@ -154,12 +170,27 @@ class Writer:
             self._log.forget()
             ours = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
             if isinstance(ours, OutboxFailed):
-                self._failure = ours
+                self._failed(ours)
+            if isinstance(ours, OutboxFull):
+                return self._without_space(group, ours)
             shared = isinstance(error, OutboxFailed | sqlite3.Error) and not is_of_a_statement(error)
             if len(group) > 1 and not shared:
                 return [outcome for job in group for outcome in self._commit([job])]
             return [(job, None, ours) for job in group]
         return [(job, result, None) for job, result in zip(group, results, strict=True)]
+
+    def _without_space(self, group: list[_Job], error: OutboxFull) -> list[tuple[_Job, Any, Exception | None]]:
+        """The disk is full: new events are refused, and what remains is tried again in the reserve."""
+        more = self._space.ran_out()
+        refused = [job for job in group if job.records]
+        rest = [job for job in group if not job.records]
+        outcomes: list[tuple[_Job, Any, Exception | None]] = [(job, None, error) for job in refused]
+        if rest and (refused or more):
+            return [*outcomes, *self._commit(rest)]
+        return [*outcomes, *((job, None, error) for job in rest)]
+
+    def _failed(self, failure: OutboxFailed) -> None:
+        self._failure = self._failure or failure
 
     def _work(self, group: list[_Job]) -> list[Any]:
         records = [record for job in group for record in job.records]
@@ -198,8 +229,10 @@ def _set_results(answers: list[tuple[asyncio.Future[Any], Any, Exception | None]
 class _Checkpointer:
     """Copies the write-ahead log into the database on a connection of its own, so that no commit waits for it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, failed: Callable[[OutboxFailed], None]) -> None:
+        """`failed` is told when the disk fails: as at a commit, a sync that failed is not tried again."""
         self._path = path
+        self._failed = failed
         self._wake = threading.Event()
         self._stop = False
         self._bytes = 0
@@ -226,13 +259,15 @@ class _Checkpointer:
             while not self._stop:
                 self._wake.wait()
                 self._wake.clear()
-                self._checkpoint(db)
+                self.copy(db)
         finally:
             db.close()
 
-    def _checkpoint(self, db: Connection) -> None:
+    def copy(self, db: Connection) -> None:
+        """Copy what nobody reads any more."""
         try:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error:
-            # The writer meets the same trouble on its own connection and decides what it means.
+            checkpoint(db, self._path)
+        except OutboxFailed as failure:
+            self._failed(failure)
+        except OutboxError:  # locked, or full: the log is copied another time
             return

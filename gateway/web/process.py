@@ -86,6 +86,7 @@ class Process:
         #: Called with the new configuration after each reload.
         self.on_reload: list[Callable[[Settings], None]] = []
         self._reload = asyncio.Event()
+        self._signalled = False
         self._orders = orders
         self._notifier = notifier or Notifier()
 
@@ -194,8 +195,9 @@ class Process:
         self.exit_code = self.exit_code or code
 
     def _told_to_stop(self, number: signal.Signals) -> None:
-        if self.stopping.is_set():
+        if self._signalled:
             os._exit(128 + number)
+        self._signalled = True
         log.info("stopping", signal=signal.Signals(number).name)
         self.stop()
 

@@ -25,7 +25,7 @@ from gateway.web.app import App
 from gateway.web.body import Pace
 from gateway.web.metrics import Metrics
 from gateway.web.notify import Notifier
-from gateway.web.process import EXIT_WRONG, Loaded, Process, load
+from gateway.web.process import EXIT_DISK, EXIT_WRONG, Loaded, Process, load
 from gateway.web.protocol import with_deadline
 from gateway.web.service import Effective, Service
 from gateway.web.workers import Supervisor
@@ -183,11 +183,15 @@ def _run(main: Coroutine[Any, Any, int], outbox: Outbox) -> int:
 
     async def run() -> int:
         try:
-            return await main
+            code = await main
         finally:
             # on a thread, so that a second signal is still heard
             await anyio.to_thread.run_sync(outbox.close)
             log.info("stopped")
+        if code == 0 and outbox.failure is not None:  # in the last moment
+            log.critical("disk_failed", message=str(outbox.failure))
+            return EXIT_DISK
+        return code
 
     gc.freeze()  # what the start made stays: no collection need look at it again
     gc.set_threshold(20_000, 50, 100)  # events make no cycles; the defaults cost a tenth of the time

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed, OutboxFull
+from gateway.outbox import space
 from gateway.outbox.engine import sqlite3
 
 
@@ -155,7 +156,8 @@ def test_a_request_that_is_larger_than_what_may_wait_is_taken_when_nothing_waits
     assert outbox.waiting_bytes == 0
 
 
-def test_a_full_disk_is_told_and_heals(opened, record, put):
+def test_a_full_disk_is_told_and_heals(opened, record, put, monkeypatch):
+    monkeypatch.setattr(space, "LOOK_S", 0.0)
     outbox = opened()
     put(outbox, record("a"))
     pages = outbox.write_blocking(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
@@ -171,13 +173,46 @@ def test_a_full_disk_is_told_and_heals(opened, record, put):
     assert not any(duplicate for _, duplicate in answers)
 
 
-def test_a_full_disk_is_everybodys(opened, record):
+def test_on_a_full_disk_events_are_refused_and_what_is_known_of_deliveries_is_written_down(opened, record, put):
     outbox = opened()
+    put(outbox, record("a"))
     pages = outbox.write_blocking(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
     outbox.write_blocking(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
     big = [record(f"{number}-{'x' * 400}") for number in range(500)]
-    results = together(outbox, lambda: outbox.append(big), lambda: outbox.append([record("small")]))
-    assert results == [OutboxFull, OutboxFull]
+    results = together(
+        outbox,
+        lambda: outbox.append(big),
+        lambda: outbox.write(lambda db: db.execute("UPDATE event SET source = 'known'").rowcount),
+        lambda: outbox.append([record("small")]),
+    )
+    assert results == [OutboxFull, 1, OutboxFull]
+    with outbox.reading() as db:
+        assert db.execute("SELECT source FROM event").fetchall() == [("known",)]
+
+
+def test_room_is_kept_for_that_and_taken_again_when_there_is_plenty(opened, record, put, monkeypatch):
+    monkeypatch.setattr(space, "LOOK_S", 0.0)
+    outbox = opened()
+    reserve = opened.path.with_name("gateway.db.reserve")
+    assert reserve.stat().st_size == space.RESERVE_BYTES
+    pages = outbox.write_blocking(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    outbox.write_blocking(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    with pytest.raises(OutboxFull):
+        put(outbox, *(record(f"{number}-{'x' * 400}") for number in range(500)))
+    assert not reserve.exists()
+    outbox.write_blocking(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    put(outbox, record("b"))
+    assert reserve.stat().st_size == space.RESERVE_BYTES
+
+
+def test_a_checkpoint_that_fails_is_the_disks_failure(opened, record, put, monkeypatch):
+    failed = OutboxFailed("the disk failed")
+    outbox = opened()
+    assert outbox.failure is None
+    outbox._writer._checkpointer._failed(failed)
+    with pytest.raises(OutboxFailed):
+        put(outbox, record("a"))
+    assert outbox.failure is failed
 
 
 class FailingDisk:
