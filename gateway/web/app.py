@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
 
 from gateway.ingest.problem import RequestRefused
-from gateway.web.body import Disconnected, Receive
+from gateway.web.admission import loop_time
+from gateway.web.body import ARRIVED, Disconnected, Receive
 from gateway.web.browser import collect
 from gateway.web.events import post_events
 from gateway.web.problem import ANSWER_HEADERS, NOT_FOUND, Send, headers_of, refusal, report, send_problem
@@ -54,6 +55,8 @@ class App:
             if begun.answer:
                 raise
             await self._refuse(scope, error, begun)
+        if (arrived := scope.get(ARRIVED)) is not None:
+            self.service.budget.admission.answered(loop_time() - arrived)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = DIRECT.get(scope["path"])

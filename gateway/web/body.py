@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from gateway.ingest.decode import decompress, too_large
 from gateway.ingest.problem import RequestRefused
+from gateway.web.admission import Admission
 from gateway.web.problem import BUSY_S, Later
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -17,7 +18,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 BUDGET_BYTES = 32 * 1024 * 1024
 
 
-#: Key of the scope: the body was there when the request began, so that nobody has to wait for it.
+#: Key of the scope: when the request's last byte was there (the event loop's time). It is set before the handler runs
+#: where the body came along with the headers, so that nobody has to wait for it.
 ARRIVED = "gateway.arrived"
 
 
@@ -38,11 +40,13 @@ class Pace:
 class Budget:
     """Memory for bodies: what is taken is given back when the request is answered."""
 
-    __slots__ = ("limit", "taken")
+    __slots__ = ("admission", "limit", "taken")
 
-    def __init__(self, limit: int = BUDGET_BYTES) -> None:
+    def __init__(self, limit: int = BUDGET_BYTES, admission: Admission | None = None) -> None:
         self.limit = limit
         self.taken = 0
+        #: How many requests are worked on: those whose body is still to come are not among them.
+        self.admission = admission or Admission()
 
     def take(self, size: int, *, held: int = 0) -> None:
         """Take for a body that holds `held` already. Raises `Later` (429) when there is no room.
@@ -106,6 +110,19 @@ class Reading:
         return data if not message.get("more_body", False) else data + await self._in_time()
 
     async def _in_time(self) -> bytes:
+        """The body as it comes. Raises `Later` (429) if there is no time for it now that it is here."""
+        admission = self._budget.admission
+        admission.waiting += 1
+        try:
+            data = await self._gathered()
+        finally:
+            admission.waiting -= 1
+        if admission.full and not self._arrived:
+            admission.refused()
+            raise Later(429, "overloaded", "too many requests at the same time", BUSY_S)
+        return data
+
+    async def _gathered(self) -> bytes:
         pace, gathered, more = self._pace, bytearray(), True
         start = asyncio.get_running_loop().time()
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import socket
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from gateway.web.body import Pace
 from gateway.web.metrics import Metrics
 from gateway.web.notify import Notifier
 from gateway.web.process import EXIT_DISK, EXIT_WRONG, Loaded, Process, load
-from gateway.web.protocol import with_deadline
+from gateway.web.protocol import ClientLimits, protocol_within
 from gateway.web.service import Effective, Service
 from gateway.web.workers import Supervisor
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config import Server, Settings
+
+#: Connections that a process takes at the same time.
+MAX_CONNECTIONS = 4096
 
 log = get_logger("server")
 
@@ -49,6 +53,8 @@ class Deadlines:
     body_s: float = 15.0
     #: How long a connection may lie idle between two requests.
     idle_s: int = 15
+    #: For a client to read its answer.
+    read_s: float = 15.0
     #: For requests under way when the process is to end.
     drain_s: int = 20
 
@@ -128,10 +134,18 @@ class HttpServer(uvicorn.Server):
 
 def http_server(app: App, times: Deadlines) -> HttpServer:
     """The server for an app, with nothing in its log or headers that we did not put there."""
-    return HttpServer(
+    service = app.service
+    limits = ClientLimits(
+        admission=service.budget.admission,
+        refused=service.metrics.request_refused,
+        connections=most_connections(),
+        headers_s=times.headers_s,
+        read_s=times.read_s,
+    )
+    server = HttpServer(
         uvicorn.Config(
             app,
-            http=with_deadline(times.headers_s),
+            http=protocol_within(limits),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -142,6 +156,21 @@ def http_server(app: App, times: Deadlines) -> HttpServer:
             timeout_graceful_shutdown=times.drain_s,
         )
     )
+    limits.admission.tasks = server.server_state.tasks
+    return server
+
+
+def most_connections() -> int:
+    """How many connections this process takes; as many file descriptors as may be had are asked for first.
+
+    Some are kept for the database and for connections to platforms.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MAX_CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(soft // 2, 16))
 
 
 async def _serve(
