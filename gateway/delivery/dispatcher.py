@@ -64,7 +64,7 @@ class Dispatcher:
         self._settings, self._outbox, self._plugins = settings, outbox, plugins
         self._watch, self._ended = observe, ended or _nobody
         self._clock = clock or SystemClock()
-        self._rng = rng or random.Random()
+        self._rng = rng or random.Random()  # noqa: S311  # for the jitter of retries
         self._network = network or {}
         self._lanes: dict[str, _Running] = {}
         self._reloading: Settings | None = None

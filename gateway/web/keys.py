@@ -24,7 +24,7 @@ CHALLENGE = 'Bearer realm="gateway", Basic realm="gateway"'
 class Kind(Enum):
     """What a key opens."""
 
-    SECRET = "a write key"
+    SECRET = "a write key"  # noqa: S105  # what it is called
     PUBLIC = "a public key"
     ADMIN = "the admin token"
 
