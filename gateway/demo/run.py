@@ -28,8 +28,9 @@ from gateway.demo.states import Standings, all_final, standings
 from gateway.demo.story import Story, tell
 from gateway.model.errors import ConfigError
 from gateway.web.app import App
+from gateway.web.listening import Deadlines, http_server
 from gateway.web.process import load
-from gateway.web.server import Deadlines, bound, http_server, opened
+from gateway.web.server import bound, opened
 from gateway.web.service import Effective, Service
 
 if TYPE_CHECKING:

@@ -33,6 +33,9 @@ CROWDED = RequestRefused(429, "too_many_connections", "too many connections at t
 MAX_HEAD, MAX_HEADERS = 65_536, 128
 #: Requests that may wait behind one on the same connection.
 MAX_PIPELINE = 16
+#: Seconds for which a connection is not read after a refusal. It was asked to wait for longer; one that does not must
+#: not cost more than it is worth.
+HOLD_S = 0.5
 #: What an operator's probes ask: answered whatever the load, so that nobody restarts a busy process.
 PROBES = frozenset((b"/healthz", b"/readyz", b"/metrics"))
 
@@ -63,6 +66,8 @@ class ClientLimits:
     admission: Admission = field(default_factory=Admission)
     #: Called for each request that is refused here, with the code.
     refused: Callable[[str], None] = lambda _code: None
+    #: Called for each connection: to look for more.
+    accept_more: Callable[[], None] = lambda: None
     #: Connections at the same time; past it a request is answered 429, far past it a connection is closed at once.
     connections: int = 4096
     #: Seconds for complete headers, and for a client to read its answer.
@@ -113,6 +118,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         """Begin to wait, if there is room."""
         super().connection_made(transport)
+        self.limits.accept_more()
         excess = len(self.connections) - self.limits.connections
         self._crowded = excess > 0
         if excess > self.limits.connections // 8:
@@ -213,6 +219,9 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._close()
         else:
             self.transport.write(next(_LATER))
+            if not self.flow.read_paused:
+                self.flow.pause_reading()
+                self.loop.call_later(HOLD_S, self.flow.resume_reading)
 
     def _end(self, refused: Refused) -> None:
         """Answer what cannot be answered otherwise, and close. Between the answers to earlier requests none is written:

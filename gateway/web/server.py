@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import gc
 import os
-import resource
 import socket
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-import uvicorn
 import uvloop
 
 import gateway
@@ -24,10 +21,10 @@ from gateway.outbox.engine import version_is_unsafe
 from gateway.outbox.lanes import open_lanes
 from gateway.web.app import App
 from gateway.web.body import Pace
+from gateway.web.listening import Deadlines, http_server
 from gateway.web.metrics import Metrics
 from gateway.web.notify import Notifier
 from gateway.web.process import EXIT_DISK, EXIT_WRONG, Loaded, Process, load
-from gateway.web.protocol import ClientLimits, protocol_within
 from gateway.web.service import Effective, Service
 from gateway.web.workers import Supervisor
 
@@ -37,26 +34,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Server, Settings
 
-#: Connections that a process takes at the same time.
-MAX_CONNECTIONS = 4096
-
 log = get_logger("server")
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long a client may take, in seconds. The defaults are for production; tests are in a hurry."""
-
-    #: For complete headers, from the connection or the last answer on.
-    headers_s: float = 15.0
-    #: For a body to begin with; see `Pace`.
-    body_s: float = 15.0
-    #: How long a connection may lie idle between two requests.
-    idle_s: int = 15
-    #: For a client to read its answer.
-    read_s: float = 15.0
-    #: For requests under way when the process is to end.
-    drain_s: int = 20
 
 
 def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | None = None) -> int:
@@ -121,56 +99,6 @@ def bound(server: Server) -> Iterator[socket.socket]:
         yield listener
     finally:
         listener.close()
-
-
-class HttpServer(uvicorn.Server):
-    """Uvicorn's server, which leaves the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def http_server(app: App, times: Deadlines) -> HttpServer:
-    """The server for an app, with nothing in its log or headers that we did not put there."""
-    service = app.service
-    limits = ClientLimits(
-        admission=service.budget.admission,
-        refused=service.metrics.request_refused,
-        connections=most_connections(),
-        headers_s=times.headers_s,
-        read_s=times.read_s,
-    )
-    server = HttpServer(
-        uvicorn.Config(
-            app,
-            http=protocol_within(limits),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # we look at X-Forwarded-For ourselves, where it counts
-            server_header=False,
-            timeout_keep_alive=times.idle_s,
-            timeout_graceful_shutdown=times.drain_s,
-        )
-    )
-    limits.admission.tasks = server.server_state.tasks
-    return server
-
-
-def most_connections() -> int:
-    """How many connections this process takes; as many file descriptors as may be had are asked for first.
-
-    Some are kept for the database and for connections to platforms.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MAX_CONNECTIONS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(soft // 2, 16))
 
 
 async def _serve(

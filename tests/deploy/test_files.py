@@ -28,8 +28,8 @@ def unit() -> ConfigParser:
 
 
 def test_the_unit_waits_longer_than_an_orderly_end_takes(unit: ConfigParser) -> None:
+    from gateway.web.listening import Deadlines
     from gateway.web.process import FINISH_S
-    from gateway.web.server import Deadlines
 
     assert int(unit["Service"]["TimeoutStopSec"]) >= FINISH_S + Deadlines().drain_s + 10
 

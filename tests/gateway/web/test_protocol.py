@@ -11,8 +11,8 @@ import pytest
 from gateway.web.admission import Admission, Targets
 from gateway.web.app import App
 from gateway.web.body import Budget, Pace
+from gateway.web.listening import Deadlines, http_server
 from gateway.web.protocol import MAX_HEAD, MAX_HEADERS, MAX_PIPELINE
-from gateway.web.server import Deadlines, http_server
 
 pytestmark = pytest.mark.anyio
 

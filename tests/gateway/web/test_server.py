@@ -18,7 +18,8 @@ from pathlib import Path
 from gateway import log
 from dataclasses import replace
 from gateway.web import server
-from gateway.web.server import Deadlines, serve
+from gateway.web.listening import Deadlines
+from gateway.web.server import serve
 log.configure()
 workers = int(sys.argv[2])
 def load(path, known=None, real=server.load):  # the number is given here, whatever the configuration may say yet
