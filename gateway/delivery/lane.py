@@ -238,7 +238,9 @@ class Lane:
                 db: Connection, lane: int = lane, scan: int = scan, limit: int = CHUNK + in_hand
             ) -> tuple[list[Due], list[Stored], set[int]]:
                 log = lanes.read_log(db, scan, CHUNK)
-                return lanes.read_due(db, lane, now, limit), log, lanes.rows_among(db, lane, log)
+                # no further than the log is read: what comes earlier in it goes first
+                due = lanes.read_due(db, lane, now, limit, log[-1].seq if log else scan)
+                return due, log, lanes.rows_among(db, lane, log)
 
             due, log, rows = await self._outbox.read(look)
             await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in log)])
@@ -247,11 +249,20 @@ class Lane:
                 continue
             mine: list[Due] = self._hand.take_due(due, CHUNK)
             fresh: list[Stored] = self._hand.take_log(log, rows)
-            self._due_first = not self._due_first
-            self._buffer.extend([*mine, *fresh] if self._due_first else [*fresh, *mine])
+            self._buffer.extend(self._in_turn(mine, fresh))
             if self._buffer or not log:
                 break
         return bool(self._buffer)
+
+    def _in_turn(self, due: list[Due], fresh: list[Stored]) -> list[Stored | Due]:
+        """Now what is due first, now what is new; but nothing before an earlier event that is new."""
+        self._due_first = not self._due_first
+        if not fresh:
+            return [*due]
+        old: list[Stored | Due] = [one for one in due if one.event.seq < fresh[0].seq]
+        rest: list[Stored | Due] = [*fresh, *(one for one in due if one.event.seq > fresh[0].seq)]
+        rest.sort(key=_number)
+        return [*old, *rest] if self._due_first else [*rest, *old]
 
     def _claim(self, one: Stored | Due, now: float) -> None:
         due, stored = (one, one.event) if isinstance(one, Due) else (None, one)
@@ -288,6 +299,10 @@ class Lane:
         try:
             while work:
                 await self.throttle()
+                if self._stopping or self._access.wait_s(self._clock.now()) > 0:
+                    # meanwhile the platform asked to be left alone, or to be asked with one at a time
+                    self._let_go([claim for part in work for claim in part])
+                    return
                 claims = await self._sendable(work.popleft())
                 if not claims:
                     continue
@@ -413,7 +428,7 @@ class Lane:
         given = list(claims)
         for claim in claims:
             given += self._serials.let_go(claim)
-        unclaimed = [one.event.seq if isinstance(one, Due) else one.seq for one in self._buffer]
+        unclaimed = [_number(one) for one in self._buffer]
         self._buffer.clear()
         self._hand.let_go([*(claim.seq for claim in given), *unclaimed])
 
@@ -448,6 +463,10 @@ class Lane:
             except OutboxError as error:
                 log.error("recording_failed", instance=self.instance.name, message=str(error))
                 await self._clock.wait(anyio.Event(), RECORD_AGAIN_S)
+
+
+def _number(one: Stored | Due) -> int:
+    return one.event.seq if isinstance(one, Due) else one.seq
 
 
 def _parked(claim: Claim, now: float) -> Change:

@@ -47,16 +47,17 @@ def version_is_unsafe() -> bool:
     return bool(UNSAFE_FROM <= sqlite3.sqlite_version_info <= UNSAFE_TO)
 
 
-def connect(path: Path, *, readonly: bool = False) -> Connection:
-    """A connection with the settings that the promises rest on.
+def connect(path: Path, *, readonly: bool = False, as_it_is: bool = False) -> Connection:
+    """A connection with the settings that the promises rest on; `as_it_is`: without those that change the file.
 
+    What a crash left half done is set right by whoever opens the file first, unless it is `readonly`.
     Raises `OutboxError` when the file is no database, cannot be opened or does not take the settings.
     """
     uri = f"file:{_quoted(path)}?mode={'ro' if readonly else 'rwc'}"
     try:
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        if not readonly:
+        if not readonly and not as_it_is:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise OutboxError(

@@ -173,13 +173,14 @@ def rows_among(db: Connection, lane: int, read: Sequence[Stored]) -> set[int]:
     return {row[0] for row in found}
 
 
-def read_due(db: Connection, lane: int, now: float, limit: int) -> list[Due]:
-    """Deliveries whose time has come, the longest due first."""
+def read_due(db: Connection, lane: int, now: float, limit: int, up_to: int) -> list[Due]:
+    """Deliveries of events up to the number `up_to` whose time has come, the longest due first."""
     rows = db.execute(
         "SELECT e.seq, e.decision, e.payload, c.data, d.tries, d.first_at, d.frozen_s, d.unseen "
         "FROM delivery d JOIN event e ON e.seq = d.seq LEFT JOIN clear c ON c.seq = d.seq "
-        f"WHERE d.lane = ? AND d.state = 'waiting' AND d.next_at <= ? AND {_FREE} ORDER BY d.next_at, d.seq LIMIT ?",
-        (lane, now, limit),
+        f"WHERE d.lane = ? AND d.state = 'waiting' AND d.next_at <= ? AND d.seq <= ? AND {_FREE} "
+        "ORDER BY d.next_at, d.seq LIMIT ?",
+        (lane, now, up_to, limit),
     )
     return [Due(Stored(*row[:4]), row[4], row[5], row[6], bool(row[7])) for row in rows.fetchall()]
 

@@ -162,8 +162,9 @@ def migrate(db: Connection, path: Path) -> None:
 def check_shape(db: Connection, path: Path) -> None:
     """Raises `OutboxError` for a database that is somebody else's, or a newer version's. Changes nothing."""
     utils = Database(db)
-    if not _has_migrations(utils):
-        if utils.table_names():
+    names = utils.table_names()
+    if migrations.migrations_table not in names:  # the first table that another process may be making just now
+        if names:
             raise OutboxError(f"{path}: not an outbox of the gateway; nothing was changed")
         return
     known = {migration.name for migration in migrations.pending(Database(memory=True))}
@@ -181,7 +182,3 @@ def _try_to_write(db: Connection) -> None:
         db.execute("PRAGMA user_version = 0")
     finally:
         db.execute("ROLLBACK")
-
-
-def _has_migrations(db: Any) -> bool:
-    return migrations.migrations_table in db.table_names()

@@ -42,7 +42,7 @@ class Outbox:
             raise OutboxError(f"{path}: its folder does not exist")
         with contextlib.suppress(OSError):  # there already, or not to be made: what opens it says which
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with contextlib.closing(connect(path, readonly=True)) as db:  # before anything is done to it
+        with contextlib.closing(connect(path, as_it_is=True)) as db:
             check_shape(db, path)
         db = connect(path)
         try:

@@ -679,3 +679,31 @@ async def test_the_observer_hears_of_each_try_and_its_mistake_costs_nothing(worl
         await world.clock.until(world.settled("a"))
     assert world.states("a") == ["delivered"]
     assert [(one.instance, one.size) for one in world.attempts] == [("acme", 1)]
+
+
+async def test_the_other_half_of_a_refused_request_waits_too_when_the_platform_asks_for_it(world, use):
+    world.configured(use(batch_size=4))
+
+    def answer(ids):
+        if len(ids) == 4:
+            return "split"
+        return httpx.Response(429, headers={"Retry-After": "100"}) if len(world.platform.requests) == 2 else "ok"
+
+    world.platform.answer = answer
+    async with world.running():
+        await world.post("a", "b", "c", "d")
+        await world.clock.until(world.settled("a", "b", "c", "d"))
+    assert world.platform.requests[:2] == [["a", "b", "c", "d"], ["a", "b"]]
+    assert world.platform.times[2] - world.platform.times[1] >= 100
+
+
+async def test_a_delivery_put_back_does_not_go_before_earlier_new_ones_of_its_key(world, use):
+    """The copy brings consent to the second before the lane has read the first."""
+    world.configured(use(serial_key=lambda event, config: "one-key", batch_size=1))
+    denied = {"consent": {"ad_user_data": "denied", "region": "DE"}}
+    await world.post("a")
+    await world.post("b", **denied)
+    await world.post("b", consent={"ad_user_data": "granted", "region": "DE"})
+    async with world.running():
+        await world.clock.until(world.settled("a", "b"))
+    assert world.platform.requests == [["a"], ["b"]]

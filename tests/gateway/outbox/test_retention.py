@@ -127,7 +127,7 @@ def test_what_waits_to_be_sent_is_never_dropped(filled, time):
     assert left(filled, "event") == [2, 6, 7, 8, 9, 10]
     assert left(filled, "delivery") == [2]
     with filled.reading() as db:
-        assert [one.event.seq for one in lanes.read_due(db, 2, 10.0, 10)] == [2]
+        assert [one.event.seq for one in lanes.read_due(db, 2, 10.0, 10, up_to=10)] == [2]
 
 
 def test_many_that_wait_do_not_stop_the_forgetting(filled, time, monkeypatch):
