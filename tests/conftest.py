@@ -28,6 +28,8 @@ from gateway.plugin import Destination, Request, Response, Skip, verdicts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _pytest.terminal import TerminalReporter
+
     from gateway.delivery.ends import Ended
     from gateway.model.delivery import Attempt, Verdict
     from gateway.model.event import Event
@@ -38,6 +40,33 @@ START = 1_795_000_000.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="Run the long forms of the tests that have one.")
+    parser.addoption("--seed", type=int, help="Of the simulation's seeds, run this one.")
+
+
+#: The name under which a test's report carries a figure.
+FIGURE = "figure"
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """`size(short, long)`: how much of something this run does."""
+    return lambda short, long: long if request.config.getoption("--long") else short
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Leave a line for the end of the run: what was counted, as RELIABILITY.md has it."""
+    return lambda line: record_property(FIGURE, line)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the figures, those of failed tests too."""
+    reports = [one for found in terminalreporter.stats.values() for one in found if hasattr(one, "user_properties")]
+    lines = [value for one in reports for name, value in one.user_properties if name == FIGURE]
+    if lines:
+        terminalreporter.section("figures")
+        for line in dict.fromkeys(lines):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture
@@ -108,6 +137,12 @@ class FakeClock:
                 await self._idle.wait()
             elif not loop._ready:  # type: ignore[attr-defined]  # nothing else runs: all the others wait
                 return
+
+
+@pytest.fixture
+def virtual_clock() -> type[FakeClock]:
+    """See `FakeClock`."""
+    return FakeClock
 
 
 class WatchedOutbox(Outbox):

@@ -1,7 +1,4 @@
-"""What the fault tests share: how long they go on, the figures that they leave behind, and real servers to torment.
-
-`pytest` runs the short forms; `pytest --long tests/faults` runs what RELIABILITY.md reports.
-"""
+"""What the fault tests share: a disk that fails, a platform, and real servers to torment."""
 
 from __future__ import annotations
 
@@ -24,9 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from _pytest.terminal import TerminalReporter
+    from collections.abc import Iterator, Mapping, Sequence
 
 KEY = "made-up-write-key-000001"
 
@@ -64,32 +59,6 @@ for line in sys.stdin:
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-
-
-#: The name under which a test's report carries a figure.
-FIGURE = "figure"
-
-
-@pytest.fixture
-def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
-    """`size(short, long)`: how much of something this run does."""
-    return lambda short, long: long if request.config.getoption("--long") else short
-
-
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Leave a line for the end of the run: what was counted, as RELIABILITY.md has it."""
-    return lambda line: record_property(FIGURE, line)
-
-
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the figures, those of failed tests too."""
-    reports = [one for found in terminalreporter.stats.values() for one in found if hasattr(one, "user_properties")]
-    lines = [value for one in reports for name, value in one.user_properties if name == FIGURE]
-    if lines:
-        terminalreporter.section("figures")
-        for line in dict.fromkeys(lines):
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
