@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, TypeAlias
 
+import msgspec
+
 import gateway
 from gateway.schema import EVENT_SCHEMA, load_schema
 from gateway.web.keys import CHALLENGE
@@ -25,6 +27,7 @@ REFUSALS = {
     415: "Unknown content type or encoding.",
     422: "Every event was refused; `results` says why.",
     429: "Too much at once: send it again after `Retry-After` seconds.",
+    431: "Too many headers, or too long ones.",
     503: "Nothing can be stored now: send it again after `Retry-After` seconds.",
 }
 
@@ -111,6 +114,12 @@ _BROWSER_BODY: Node = {
 
 _SECRET: list[Node] = [{"bearer": []}, {"basic": []}, {"header": []}]
 _PUBLIC: list[Node] = [*_SECRET, {"query": []}, {}]
+
+
+@cache
+def encoded() -> bytes:
+    """The whole document as it is sent: anybody may ask for it, so that it is written once."""
+    return msgspec.json.encode(document())
 
 
 @cache

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from gateway.web import admin, metrics
 from gateway.web.events import validate
-from gateway.web.openapi import document
+from gateway.web.openapi import encoded
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ async def get_metrics(request: Request) -> Response:
     return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
-async def openapi(_request: Request) -> Json:
+async def openapi(_request: Request) -> Response:
     """The description of this API."""
-    return Json(document())
+    return Response(encoded(), media_type=Json.media_type)
 
 
 ROUTES = (
