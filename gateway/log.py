@@ -48,6 +48,8 @@ _PERSONAL = (
 _ADDRESS = re.compile(
     r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{1,4})*\b"
 )
+#: What could write over a terminal, or begin a line of its own: control characters, and marks that turn text around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LONGEST = 1_000
 
 Line: TypeAlias = MutableMapping[str, Any]
@@ -113,6 +115,7 @@ def clean(value: Any) -> Any:
     if isinstance(value, str):
         for pattern, instead in _PERSONAL:
             value = pattern.sub(instead, value)
+        value = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
         return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
     if value is None or isinstance(value, bool | int | float):
         return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,9 @@ def _modules(plugins_dir: Path | None) -> Iterator[tuple[str, object]]:
     if plugins_dir is not None:
         if not plugins_dir.is_dir():
             raise PluginLoadError(f"plugins_dir: {plugins_dir} is not a folder")
+        for path in (plugins_dir, *_files(plugins_dir)):
+            if path.stat().st_mode & stat.S_IWOTH:
+                raise PluginLoadError(f"plugins_dir: anybody can write to {path}, and it would be run: chmod o-w")
         for path in _files(plugins_dir):
             yield str(path), _load_file(path)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonschema import Draft202012Validator
@@ -46,7 +48,8 @@ SPACE_BYTES = 1_000_000_000
 class Check:
     """One thing that was looked at."""
 
-    #: `configuration`, `plugins`, `schemas`, `storage`, `sqlite`, `clock`, `dispatcher`, `lane NAME`, `live NAME`.
+    #: `configuration`, `permissions`, `plugins`, `schemas`, `storage`, `sqlite`, `clock`, `dispatcher`, `lane NAME`,
+    #: `live NAME`.
     name: str
     #: `ok`, `warning` (works, but look at it) or `problem`.
     status: str
@@ -77,6 +80,31 @@ def _misspelt(instance: Instance) -> Iterator[tuple[str, str]]:
     for name in sorted((instance.names.keys() | instance.left_out) - known):
         if near := get_close_matches(name, sorted(STANDARD_NAMES), 1, NEAR):
             yield name, near[0]
+
+
+def permissions(settings: Settings) -> Iterator[Check]:
+    """Files that others can read although secrets stand in them, or write although the gateway goes by them."""
+    path = settings.path
+    mode, text = path.stat().st_mode, path.read_text("utf-8", "replace")
+    if mode & stat.S_IWOTH:
+        yield Check("permissions", PROBLEM, f"{path}: anybody can change it: chmod o-w")
+    if mode & stat.S_IROTH and any(one in text for one in _secrets(settings)):
+        yield Check("permissions", WARNING, f"{path}: anybody on this machine can read the secrets in it: chmod o-r")
+    for name, instance in settings.enabled.items():
+        for key, value in {**instance.config, **instance.secrets}.items():
+            if not key.endswith("_file") or not (file := Path(str(value))).is_file():
+                continue
+            if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                words = f"destinations.{name}.{key}: {file} is open to anybody on this machine: chmod o-rw"
+                yield Check("permissions", WARNING, words)
+
+
+def _secrets(settings: Settings) -> set[str]:
+    """What nobody else may know; the example's keys are known to everybody."""
+    keys = {key for source in settings.sources.values() for key in source.write_keys}
+    keys |= set(settings.server.admin_tokens)
+    values = {value for instance in settings.enabled.values() for value in instance.secrets.values()}
+    return {one for one in keys | values if isinstance(one, str) and one} - EXAMPLE_KEYS
 
 
 def plugins(registry: Registry) -> Iterator[Check]:

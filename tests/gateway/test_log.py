@@ -102,3 +102,8 @@ def test_every_key_that_the_code_logs_is_on_the_list():
                 if of == "log" or of.startswith("get_logger("):
                     unknown |= {(path.name, one.arg) for one in node.keywords if one.arg not in log.KEYS | {"exc_info"}}
     assert unknown == set()
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "\x9b31m", "\r", "\n", "\x07", "\u202e", "\u2028"])
+def test_nothing_that_moves_a_terminal_stands_in_a_value(bad):
+    assert log.clean(f"/v1/{bad}x") == "/v1/" + "\N{REPLACEMENT CHARACTER}" + f"{bad[1:]}x"

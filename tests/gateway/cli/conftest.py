@@ -51,6 +51,7 @@ class Stage:
             lines += [f"[destinations.{name}]", 'plugin = "acme"', 'account = "7"', 'token = "a-secret-token"']
             lines += ['base_url = "http://127.0.0.1:1/"', "allow_private = true", 'batch_linger = "0s"']
         self.path.write_text("\n".join([*lines, more]), "utf-8")
+        self.path.chmod(0o600)
 
     @property
     def settings(self) -> Settings:

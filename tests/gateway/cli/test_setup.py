@@ -201,3 +201,34 @@ def test_a_custom_name_near_a_standard_one_is_a_warning(stage, answer, name, mea
     told = [one["message"] for one in answer("check")["checks"] if one["status"] == "warning"]
     wrong = f"destinations.left.events: {name} is no standard name; did you mean {meant}?"
     assert told == ([wrong] if meant else [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "words"),
+    [(0o600, None, ""), (0o640, None, ""), (0o644, "warning", "read the secrets"), (0o602, "problem", "change it")],
+)
+def test_a_file_that_is_open_to_others_is_told(stage, gateway, mode, status, words):
+    stage.path.chmod(mode)
+    code, out, _ = gateway("check", "--json")
+    found = by_name(json.loads(out)).get("permissions")
+    assert code == (1 if status == "problem" else 0)
+    assert found is None if status is None else (found[0], words in found[1]) == (status, True)
+    assert "a-secret-token" not in out
+
+
+def test_what_holds_no_secret_may_be_read(stage, answer, monkeypatch):
+    monkeypatch.setenv("KEY", "a-write-key-of-the-tests")
+    monkeypatch.setenv("TOKEN", "a-secret-token")
+    text = stage.path.read_text().replace("a-write-key-of-the-tests", "${KEY}").replace("a-secret-token", "${TOKEN}")
+    stage.path.write_text(text)
+    stage.path.chmod(0o644)
+    assert "permissions" not in by_name(answer("check"))
+
+
+@pytest.mark.parametrize("what", ["plugins", "plugins/acme.py"])
+def test_a_plugin_that_anybody_could_have_written_is_not_run(stage, gateway, what):
+    path = stage.folder / what
+    path.chmod(path.stat().st_mode | 0o002)
+    code, _, err = gateway("check")
+    assert code == 2
+    assert f"anybody can write to {path}" in err

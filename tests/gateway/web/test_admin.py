@@ -134,6 +134,6 @@ def test_refusals_are_told_once_a_minute_with_their_number():
 def one_died(db):
     """The first event's delivery is a dead letter, and the lane is paused."""
     lane = standing.lane_rows(db)["acme"].id
-    died = Change(1, State.DEAD, 1, code="100", message="no such thing as jane.doe@example.com")
+    died = Change(1, State.DEAD, 1, code="100", message="no such thing as [e-mail]")
     record(db, lane, cursor=1, tried=None, settled=(), changes=[died], now=5.0)
     db.execute("UPDATE lane SET paused_at = 5.0, pause_code = '190' WHERE instance = 'acme'")
