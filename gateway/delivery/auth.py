@@ -19,7 +19,7 @@ from gateway.plugin.auth import Bearer, Header, OAuth, Proof, Query, Signature
 from gateway.plugin.destination import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gateway.config import Instance
     from gateway.delivery.clock import Clock
@@ -83,10 +83,7 @@ class Signer:
 
     def redacted(self, text: str) -> str:
         """A platform's words without our secrets: some quote the token that they refuse."""
-        for secret in (*self._instance.secrets.values(), self._token.value if self._token else None):
-            if isinstance(secret, str) and len(secret) >= QUOTABLE:
-                text = text.replace(secret, REDACTED)
-        return text
+        return redacted(text, (*self._instance.secrets.values(), self._token.value if self._token else None))
 
     def shown(self, encoded: Encoded) -> Prepared:
         """The request with its secrets redacted."""
@@ -108,6 +105,14 @@ class Signer:
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, safe="*" if shown else "")
         return Prepared(request.method, url, headers, body)
+
+
+def redacted(text: str, secrets: Iterable[object]) -> str:
+    """A text without these secrets."""
+    for secret in secrets:
+        if isinstance(secret, str) and len(secret) >= QUOTABLE:
+            text = text.replace(secret, REDACTED)
+    return text
 
 
 def _apply(
@@ -153,6 +158,7 @@ class _Token:
 
     def __init__(self, oauth: OAuth, instance: Instance, clock: Clock, transport: Transport) -> None:
         self._oauth, self._clock, self._transport = oauth, clock, transport
+        self._secrets = tuple(instance.secrets.values())
         self._values: dict[str, Any] = {**instance.config, **instance.secrets}
         # base_url stands for all of a destination's calls, unless token_url says otherwise
         self._url = self._values.get("token_url") or rebased(oauth.token_url, instance.base_url)
@@ -188,9 +194,8 @@ class _Token:
         code = str(found.get("error") or f"http_{answer.status}")[:100]
         if answer.status in (408, 429) or answer.status >= 500 or 200 <= answer.status < 300:
             raise TokenUnavailable(f"the token endpoint answered {answer.status}")
-        raise TokenRefused(
-            code, str(found.get("error_description") or f"the token endpoint answered {answer.status}")[:300]
-        )
+        words = str(found.get("error_description") or f"the token endpoint answered {answer.status}")
+        raise TokenRefused(redacted(code, self._secrets), redacted(words, self._secrets)[:300])
 
     def _grant(self) -> dict[str, str]:
         if account := self._values.get("service_account_file"):
