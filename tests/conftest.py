@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from gateway.model.delivery import Attempt, Verdict
     from gateway.model.event import Event
 
+#: No secret and nobody's identity comes out anywhere, whatever is tested.
+pytest_plugins = ["tests.canaries"]
+
 #: Where virtual time begins, Unix seconds.
 START = 1_795_000_000.0
 
