@@ -67,9 +67,9 @@ def is_valid(data: object) -> bool:
     return bool(_event_validator().is_valid(data))
 
 
-def faults(data: object) -> tuple[Fault, ...]:
-    """Why the schema refuses decoded JSON as a canonical event; empty if it does not. At most `MAX_FAULTS`."""
-    return _explain(_event_validator(), load_schema(EVENT_SCHEMA), data)
+def faults(data: object, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
+    """Why the schema refuses decoded JSON as a canonical event; empty if it does not. At most `most`."""
+    return _explain(_event_validator(), load_schema(EVENT_SCHEMA), data, most)
 
 
 def explain_errors(schema: Schema, data: object) -> tuple[Fault, ...]:
@@ -77,23 +77,23 @@ def explain_errors(schema: Schema, data: object) -> tuple[Fault, ...]:
     return _explain(jsonschema_rs.validator_for(schema), schema, data)
 
 
-def _explain(validator: Any, schema: Schema, data: object) -> tuple[Fault, ...]:
+def _explain(validator: Any, schema: Schema, data: object, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
     """The first faults, one for each path; a wrong type says more than what follows from it."""
     found: dict[str, Fault] = {}
-    for error in islice(validator.iter_errors(data), 10 * MAX_FAULTS):
-        for fault in _faults_of(error, schema, data):
+    for error in islice(validator.iter_errors(data), 10 * most):
+        for fault in islice(_faults_of(error, schema, data), most):
             if fault.path not in found or fault.code == "wrong_type":
                 found[fault.path] = fault
-        if len(found) >= MAX_FAULTS:
+        if len(found) >= most:
             break
-    return tuple(found.values())[:MAX_FAULTS]
+    return tuple(found.values())[:most]
 
 
 def _faults_of(error: Any, schema: Schema, data: object) -> Iterable[Fault]:
     keyword, path = str(error.kind.name), _steps(error, data)
     node = _node(schema, error.schema_path)
     if keyword in ("additionalProperties", "unevaluatedProperties"):
-        return [_unknown_key(path, key, node) for key in error.kind.unexpected[:MAX_FAULTS]]
+        return (_unknown_key(path, key, node) for key in error.kind.unexpected[:MAX_FAULTS])
     if keyword == "required":
         return [Fault(pointer([*path, error.kind.property]), "required", "required, and absent")]
     if keyword in ("anyOf", "oneOf") and all(error.kind.context):

@@ -22,6 +22,13 @@ _NUL = b"\\u0000"
 #: Compressed bytes that are worked on at a time. What is left behind the end of a gzip member or zstd frame is copied,
 #: and a body may have hundreds of thousands of them; 256 bytes of zstd are at most 8 MB in the clear.
 GZIP_PIECE, ZSTD_PIECE = 4096, 256
+#: Members of a gzip body and frames of a zstd body: an empty one costs as much as a full one.
+MAX_PARTS = 1000
+#: JSON values in a body at most, by a count that only overrates: each costs more memory than the bytes that it is
+#: written with. And lines beside those that hold an event.
+MAX_VALUES, MAX_EMPTY_LINES = 400_000, 10_000
+#: Bytes of a body for each of its events past which an event is looked at closely, and values that it may hold then.
+CLOSE_BYTES, MAX_EVENT_VALUES = 32_768, 20_000
 
 _decode = msgspec.json.Decoder().decode
 
@@ -32,7 +39,7 @@ class Body:
 
     #: For each event its JSON value, or the fault that makes the line unreadable.
     events: list[Any]
-    #: There may be a NUL character in it: each event is looked at closely.
+    #: There may be a NUL character in it, or uncommonly much: each event is looked at closely.
     odd: bool
 
 
@@ -45,12 +52,14 @@ def read_body(data: bytes, content_type: str, encoding: str, *, max_bytes: int, 
     if kind not in (JSON, NDJSON):
         raise RequestRefused(415, "unsupported_media_type", f"Content-Type must be {JSON} or {NDJSON}")
     data = decompress(data, encoding, max_bytes)
+    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
+        raise RequestRefused(413, "too_many_values", f"at most {MAX_VALUES} values in one body")
     events = _lines(data, max_events) if kind == NDJSON else _unwrap(_parse(data))
     if not events:
         raise RequestRefused(400, "no_events", "the body holds no event")
     if len(events) > max_events:
         raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
-    return Body(events, _NUL in data)
+    return Body(events, _NUL in data or len(data) > CLOSE_BYTES * len(events))
 
 
 def decompress(data: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -76,13 +85,14 @@ def too_large(max_bytes: int) -> RequestRefused:
 
 def _gunzip(data: bytes, max_bytes: int) -> bytes:
     out = bytearray()
-    member = zlib.decompressobj(wbits=31)
+    member, members = zlib.decompressobj(wbits=31), 1
     try:
         for at in range(0, len(data), GZIP_PIECE):
             piece = data[at : at + GZIP_PIECE]
             while piece:
                 if member.eof:
-                    member = zlib.decompressobj(wbits=31)
+                    member, members = zlib.decompressobj(wbits=31), members + 1
+                    _few(members)
                 out += member.decompress(piece, max_bytes + 1 - len(out))
                 if len(out) > max_bytes:
                     raise too_large(max_bytes)
@@ -97,13 +107,14 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
 def _unzstd(data: bytes, max_bytes: int) -> bytes:
     out = bytearray()
     decompressor = zstandard.ZstdDecompressor(max_window_size=2**23)
-    frame = decompressor.decompressobj(write_size=65536)
+    frame, frames = decompressor.decompressobj(write_size=65536), 1
     try:
         for at in range(0, len(data), ZSTD_PIECE):  # not by a reader: it would take a frame that is cut off as complete
             piece = data[at : at + ZSTD_PIECE]
             while piece:
                 if frame.eof:
-                    frame = decompressor.decompressobj(write_size=65536)
+                    frame, frames = decompressor.decompressobj(write_size=65536), frames + 1
+                    _few(frames)
                 out += frame.decompress(piece)
                 if len(out) > max_bytes:
                     raise too_large(max_bytes)
@@ -113,6 +124,11 @@ def _unzstd(data: bytes, max_bytes: int) -> bytes:
     if not frame.eof:
         raise RequestRefused(400, "malformed_zstd", "the zstd body is cut off")
     return bytes(out)
+
+
+def _few(parts: int) -> None:
+    if parts > MAX_PARTS:
+        raise RequestRefused(413, "too_many_parts", f"at most {MAX_PARTS} gzip members or zstd frames in one body")
 
 
 def _parse(data: bytes) -> Any:
@@ -138,6 +154,8 @@ def _unwrap(value: Any) -> list[Any]:
 
 
 def _lines(data: bytes, max_events: int) -> list[Any]:
+    if data.count(b"\n") > max_events + MAX_EMPTY_LINES:
+        raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) > max_events:
         raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
@@ -154,6 +172,21 @@ def _line(line: bytes) -> Any:
 def _where(error: Exception) -> str:
     """The parser's complaint with its position; it never quotes the text beyond one character."""
     return re.sub(r"'.*'", "a character", str(error))
+
+
+def is_crowded(value: Any) -> bool:
+    """Whether an event holds more values than any event needs. It ends as soon as that is known."""
+    left, open_ = MAX_EVENT_VALUES, [value]
+    while open_:
+        one = open_.pop()
+        if isinstance(one, dict | list):
+            left -= len(one)
+            if left < 0:
+                return True
+            open_ += [
+                entry for entry in (one.values() if isinstance(one, dict) else one) if type(entry) in (dict, list)
+            ]
+    return False
 
 
 def odd_faults(value: Any, path: str = "") -> list[Fault]:

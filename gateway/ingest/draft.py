@@ -10,6 +10,7 @@ from gateway.config import Source
 from gateway.ingest.gate import Gate, Routing, Seen
 from gateway.model.errors import Fault
 from gateway.privacy.hashing import DigestPlan
+from gateway.schema import MAX_FAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Draft:
     hints: BrowserHints | None = None
     #: Look for what storage cannot hold.
     odd: bool = False
+    #: How many faults are told if it is refused.
+    most_faults: int = MAX_FAULTS
     warnings: list[Fault] = field(default_factory=list)
 
     event_id: str = ""

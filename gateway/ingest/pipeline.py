@@ -18,6 +18,7 @@ from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
 from gateway.outbox import Record
 from gateway.privacy.hashing import DigestPlan
+from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
     from gateway.config import Settings, Source
@@ -30,6 +31,9 @@ Stage: TypeAlias = Callable[[Draft, Setup], None]
 #: raise `EventInvalid`.
 STAGES: tuple[Stage, ...] = (validate, enrich, gate, digest)
 
+#: Refused events of one body of which all faults are told; of the others the first, as an explanation costs more than
+#: an event.
+EXPLAINED = 20
 #: Events after which a large body lets others have their turn.
 SLICE = 25
 
@@ -62,10 +66,17 @@ class Door:
         self._clock = clock
 
     def take(
-        self, raw: Any, source: Source, now: float, *, hints: BrowserHints | None = None, odd: bool = False
+        self,
+        raw: Any,
+        source: Source,
+        now: float,
+        *,
+        hints: BrowserHints | None = None,
+        odd: bool = False,
+        most_faults: int = MAX_FAULTS,
     ) -> Taken:
         """Run one event through the stages."""
-        draft = Draft(raw, source, now, hints, odd)
+        draft = Draft(raw, source, now, hints, odd, most_faults)
         if isinstance(raw, Fault):  # an unreadable line
             return Taken(draft, None, (raw,))
         try:
@@ -79,10 +90,13 @@ class Door:
         """Run a body's events through the stages, with a pause for others every few dozen."""
         now = self._clock()
         taken: list[Taken] = []
+        wrong = 0
         for index, raw in enumerate(body.events):
             if index % SLICE == SLICE - 1:
                 await anyio.lowlevel.checkpoint()
-            taken.append(self.take(raw, source, now, hints=hints, odd=body.odd))
+            most = MAX_FAULTS if wrong < EXPLAINED else 1
+            taken.append(self.take(raw, source, now, hints=hints, odd=body.odd, most_faults=most))
+            wrong += taken[-1].record is None
         return taken
 
     async def accept(self, body: Body, source: Source, hints: BrowserHints | None = None) -> dict[str, Any]:

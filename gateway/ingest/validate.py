@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway import schema
 from gateway.ingest.currencies import is_currency
-from gateway.ingest.decode import odd_faults
+from gateway.ingest.decode import MAX_EVENT_VALUES, is_crowded, odd_faults
 from gateway.ingest.misplaced import holds_email
 from gateway.model.errors import EventInvalid, Fault
 
@@ -27,8 +27,10 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]
 
 def validate(draft: Draft, setup: Setup) -> None:
     """Refuse what the schema refuses. Raises `EventInvalid` with a JSON pointer for each fault."""
+    if draft.odd and is_crowded(draft.raw):
+        raise EventInvalid(Fault("", "too_many", f"expected at most {MAX_EVENT_VALUES} values in one event"))
     if not is_valid(draft.raw):
-        raise EventInvalid(*schema.faults(draft.raw))
+        raise EventInvalid(*schema.faults(draft.raw, draft.most_faults))
     if draft.odd and (found := _odd(draft.raw)):
         raise EventInvalid(*found[:20])
     for key in ("event_name", "event_id"):

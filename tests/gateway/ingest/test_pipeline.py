@@ -195,6 +195,19 @@ VALUES = st.recursive(
 )
 
 
+def test_of_many_refused_events_the_first_are_explained_in_full(post: Any) -> None:
+    wrong = dict.fromkeys(("user_data", "custom_data", "consent", "app", "test"), 7)
+    results = post(*[wrong] * 40)["results"]
+    assert [len(one["errors"]) for one in results] == [6] * 20 + [1] * 20
+
+
+def test_an_event_of_very_many_values_is_refused_alone(post: Any) -> None:
+    crowded = {"event_name": "Lead", "custom_data": {"list": list(range(400_000 // 8))}}
+    results = post(crowded, purchase(), odd=True)["results"]
+    assert [one["status"] for one in results] == ["rejected", "accepted"]
+    assert results[0]["errors"][0]["code"] == "too_many"
+
+
 def shaped(draw_values: Any) -> Any:
     """Documents that get past the first rows of the schema now and then."""
     properties = SCHEMA["properties"]
