@@ -6,6 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
+
+from gateway import config, registry
+from gateway.delivery.auth import Signer, encode
+from gateway.delivery.clock import SystemClock
+from gateway.delivery.dispatcher import transport_for
+from gateway.plugin import Request
+from gateway.web.keys import Keys
+
 ROOT = Path(__file__).parent.parent
 HEAD = """
 import io, json, logging, subprocess, sys
@@ -99,3 +108,28 @@ def test_every_leak_fails_the_test_that_leaks(tmp_path: Path) -> None:
     found = {line.rpartition("::")[2].split(" ")[0] for line in told.splitlines() if line.startswith("ERROR ")}
     assert found == {f"test_{name}" for name in (*LEAKS, *FILES)}, told
     assert f"{len(LEAKS) + len(FILES) + 2} passed" in told
+
+
+def test_values_print_without_what_is_secret_in_them(tmp_path: Path) -> None:
+    """What a debugger, a failed assertion or an error tracker would print of them."""
+    secrets = ("canary-write-key-1", "canary-admin-token", "canary-access-token", "canary-app-secret")
+    write, admin, access, app = secrets
+    (tmp_path / "gateway.toml").write_text(
+        f'[server]\nadmin_token = "{admin}"\n[sources.web]\nwrite_key = "{write}"\n'
+        f'[destinations.meta]\npixel_id = "1"\naccess_token = "{access}"\napp_secret = "{app}"\n'
+    )
+    document = config.read(tmp_path / "gateway.toml", {})
+    settings = config.settings(document, registry.load().destinations)
+    instance = settings.destinations["meta"]
+    keys = Keys(settings.sources.values(), settings.server.admin_tokens)
+    signer = Signer(instance, SystemClock(), transport_for(instance))
+    prepared = anyio.run(signer.sign, encode(Request("POST", "https://platform.example/", json={"token": access})))
+    assert access in f"{prepared.url} {prepared.headers}"
+    values = (document, settings, settings.redacted(), *settings.sources.values(), settings.server, instance)
+    for value in (*values, instance.secrets, keys, signer, prepared, keys._holders):
+        assert not [one for one in secrets if one in f"{value} {value!r} {vars_of(value)}"], type(value)
+
+
+def vars_of(value: object) -> str:
+    """What `traceback` and others show of a local: its `repr`, in a list and a mapping too."""
+    return repr([value]) + repr({"value": value})
