@@ -11,11 +11,12 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import random
 import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from gateway.model.delivery import Kind, Skip, Verdict
 from gateway.model.event import MATCH_KEYS, Consent, Event
 from gateway.plugin.destination import Batch, Destination, Request, Response
 from gateway.plugin.hookspecs import PROJECT
+from gateway.plugin.verdicts import MESSAGE_CHARACTERS
 from gateway.privacy.clickids import build_fbc
 from gateway.privacy.hashing import DigestPlan, hash_user_data
 from gateway.privacy.minimize import Lens
@@ -378,6 +380,17 @@ def destination_contract(destination: Destination, *, golden: Path) -> type:
                     for n in (1, 2, 1000):
                         _check_verdict(destination, destination.classify(Response(status, {}, body), n), n, status)
 
+        def test_classify_is_total_for_answers_gone_wrong(self) -> None:
+            """Known answers with anything in any place, and bytes of no form at all."""
+            known = [response_of(reply) for case in cases.values() for reply in case.get("replies", [])]
+            for answer in gone_wrong(known, random.Random(1)):  # noqa: S311  # the same each time
+                for n in (1, 3):
+                    verdict = destination.classify(answer, n)
+                    _check_verdict(destination, verdict, n, answer.status)
+                    for one in [verdict] if isinstance(verdict, Verdict) else verdict:
+                        assert isinstance(one.code, str), "a code is a text"
+                        assert len(one.message) <= MESSAGE_CHARACTERS, "use verdicts.shorten for a platform's words"
+
         def test_follow_up_is_total(self) -> None:
             if destination.follow_up is None:
                 return
@@ -394,6 +407,38 @@ def destination_contract(destination: Destination, *, golden: Path) -> type:
 
     Contract.__name__ = Contract.__qualname__ = f"Test{destination.name.title()}"
     return Contract
+
+
+def gone_wrong(known: Sequence[Response], rng: random.Random) -> Iterator[Response]:
+    """Answers as a platform on a bad day, or somebody in its place, might give them."""
+    known = [*known, *(Response(200, {}, body) for body in ODD_BODIES)]
+    for answer in known:
+        for _ in range(40):
+            status = rng.choice((answer.status, *STATUSES))
+            headers = {
+                "retry-after": rng.choice(("1", "-1", "nan", "Thu, 32 Foo", "9" * 400)),
+                "content-type": "text/html",
+            }
+            body = (
+                json.dumps(_spoilt(answer.json, rng)).encode()
+                if rng.random() < 0.8
+                else rng.randbytes(rng.randrange(60))
+            )
+            cut = rng.randrange(len(body) + 1) if rng.random() < 0.1 else len(body)
+            yield Response(status, headers, body[:cut])
+
+
+def _spoilt(value: Any, rng: random.Random) -> Any:
+    """The value with something else in some of its places."""
+    if rng.random() < 0.15:
+        return rng.choice(
+            (None, True, -1, 0, 10**40, 1e308, "", "0", "x" * 100_000, "\ud800", [], {}, [[]], [None] * 5, {"": {}})
+        )
+    if isinstance(value, dict):
+        return {key: _spoilt(one, rng) for key, one in value.items() if rng.random() < 0.95}
+    if isinstance(value, list):
+        return [_spoilt(one, rng) for one in value for _ in range(rng.choice((0, 1, 1, 1, 2)))]
+    return value
 
 
 def _check_verdict(destination: Destination, verdict: Any, n: int, status: int) -> None:

@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import config
 from gateway.config import values
@@ -777,3 +780,44 @@ def test_a_document_can_be_read_twice(tmp_path):
 )
 def test_what_a_running_gateway_cannot_take_up_is_named(load, text, keys):
     assert config.changes_needing_restart(load(), load(text)) == keys
+
+
+#: Every function that reads a text of the file.
+READERS = [
+    values.duration,
+    values.size,
+    values.body_size,
+    values.rate,
+    values.region,
+    values.network,
+    values.origin,
+    partial(values.base_url, allow_private=False),
+    partial(values.url, allow_private=True),
+]
+TEXTS = (
+    st.text(max_size=40)
+    | st.from_regex(r"\d{0,400}(\.\d{0,20})? ?(ms|s|m|h|d|MB|KiB|/s)?")
+    | st.builds(
+        "{}://{}:{}/{}".format,
+        st.sampled_from(["http", "https", "ftp"]),
+        st.text(max_size=12),
+        st.text("0123456789-", max_size=8),
+        st.text(max_size=6),
+    )
+)
+
+
+@pytest.mark.parametrize("read", READERS)
+@given(text=TEXTS)
+def test_any_text_is_read_or_refused_with_what_is_allowed(read, text):
+    try:
+        found = read(text)
+    except ValueError as error:
+        told = str(error)
+        if not any(words in told for words in ("expected", "not an ISO", "leads to", "https")):
+            raise
+        return
+    if isinstance(found, float):
+        assert 0 <= found < float("inf")
+    elif isinstance(found, str):
+        assert read(found) == found  # its own form stays

@@ -6,6 +6,8 @@ from email.utils import formatdate
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.config import Secrets
 from gateway.delivery.claims import Claim
@@ -179,3 +181,12 @@ async def test_a_plugins_request_that_cannot_be_sent_names_the_plugin(sent):
     found = await sent(build_request=lambda batch, config: Request("POST", "https://acme.example", headers={"X": "ö"}))
     assert (found.verdict.kind, found.verdict.code, found.tried) == (Kind.REJECT, "plugin_bug", False)
     assert "acme: build_request raised UnicodeEncodeError" in found.verdict.message
+
+
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r"(Mon|Thu)?,? ?-?\d{1,20} (Jan|Nov|Foo) -?\d{1,12} \d+:\d+(:\d+)? ?(GMT|[+-]\d{1,9})?")
+)
+def test_any_retry_after_is_a_bounded_time_or_nothing(value):
+    found = retry_after(value, NOW)
+    assert found is None or 0 <= found <= RETRY_AFTER_MAX_S

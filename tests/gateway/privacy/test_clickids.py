@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +175,21 @@ def test_any_text_is_read_without_an_error(url: str, value: str) -> None:
     click_ids_from_url("https://shop.example/?" + url)
     ids_from_cookies(dict.fromkeys(("_gcl_aw", "_gcl_ag", "_fbc", "_fbp", "_rdt_uuid", "_uetmsclkid"), value))
     assert valid_fbc(value) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2." + "1$" * 20_000,
+        "2.1." + "$k" * 20_000 + "$i",
+        "GCL." + "1." * 20_000,
+        "fb.1." + "1" * 50_000,
+        "%" * 50_000,
+        "&gclid=" * 10_000,
+    ],
+)
+def test_a_long_text_takes_no_longer_than_its_length_asks(text: str) -> None:
+    start = time.process_time()
+    click_ids_from_url("https://shop.example/?" + text)
+    ids_from_cookies(dict.fromkeys(("_gcl_aw", "_gcl_ag", "_gac_UA", "_fbc", "_fbp", "_rdt_uuid", "_uetmsclkid"), text))
+    assert time.process_time() - start < 2  # a quadratic one takes minutes

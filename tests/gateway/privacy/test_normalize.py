@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import time
 import unicodedata
 
 import pytest
@@ -559,3 +561,38 @@ def test_a_rule_is_total_and_stable(rule: Rule, text: str, place: Place) -> None
 def test_composed_and_decomposed_text_agree(rule: Rule, text: str, place: Place) -> None:
     composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
     assert rule.function(composed, place) == rule.function(decomposed, place)
+
+
+#: Beginnings that expressions with repeats look long at when they fail at the end.
+LONG = [
+    "a" * 50_000, "a." * 25_000 + "@", "a@" + "b." * 25_000, "1-" * 25_000, "+1 " * 20_000, "(0)" * 20_000,
+    " " * 50_000 + "x", "\u0301" * 20_000, "é" * 20_000, "2000-01-01T" + " " * 50_000, "(" * 50_000, "١" * 20_000,
+    "%40" * 20_000, "&a=" * 20_000, "2." + "1$" * 20_000, "GCL." + "1." * 20_000, "-" * 50_000 + "\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_a_rule_takes_no_longer_for_a_long_text_than_its_length_asks(rule: Rule) -> None:
+    start = time.process_time()
+    for text in LONG:
+        for place in (Place(), Place("US"), Place("DE")):
+            rule.function(text, place)
+    assert time.process_time() - start < 8  # a quadratic one takes minutes
+
+
+@given(text=TEXTS, place=PLACES)
+def test_numbers_come_out_as_a_plus_and_digits(text: str, place: Place) -> None:
+    found = RULES["phone_e164"].function(text, place)
+    assert found is None or re.fullmatch(r"\+[1-9][0-9]{6,14}", found)
+
+
+@given(text=TEXTS)
+def test_codes_come_out_in_their_own_letters(text: str) -> None:
+    for name, alphabet in (
+        ("country_upper", "[A-Z]{2}"),
+        ("country_lower", "[a-z]{2}"),
+        ("gender_fm", "[fm]"),
+        ("date_yyyymmdd", "[0-9]{8}"),
+    ):
+        found = RULES[name].function(text, Place())
+        assert found is None or re.fullmatch(alphabet, found)

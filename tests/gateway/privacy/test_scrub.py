@@ -342,3 +342,20 @@ def test_no_address_survives_in_any_value(value: Any) -> None:
 def test_at_the_top_a_bare_name_can_only_be_a_persons(key: str) -> None:
     value = {key: "Jane", "contents": [{"id": "1", "name": "Blue shirt"}]}
     assert scrub_value(value) == ({"contents": [{"id": "1", "name": "Blue shirt"}]}, {f"/{key}": "name"})
+
+
+LONG = [
+    "https://a.example/?" + "a=%40&" * 10_000, "https://a.example/" + "a@" * 20_000, "a." * 20_000 + "@b",
+    "+1 " * 20_000,
+    "https://" + "a:" * 20_000 + "@",
+    "1-" * 20_000, "%25" * 15_000 + "40", "?a=" * 9_000, "#" * 40_000, "(1) " * 15_000,
+    "a@b" * 15_000, "https://a.example/?q=" + "1 2-" * 10_000, "＠" * 20_000, "&" * 40_000 + "=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
+def test_a_long_text_takes_no_longer_than_its_length_asks(text: str) -> None:
+    start = time.process_time()
+    scrub_url(text, keep_click_ids=False)
+    scrub_value({"description": text, text: 1})
+    assert time.process_time() - start < 2  # a quadratic one takes minutes
