@@ -6,7 +6,6 @@ import datetime
 import inspect
 import itertools
 import json
-import random
 import socket
 import time
 from dataclasses import replace
@@ -27,7 +26,7 @@ from gateway.plugin import (
     Verdict,
     verdicts,
 )
-from gateway.plugin.testing import as_expected, destination_contract, gone_wrong, load, run
+from gateway.plugin.testing import as_expected, destination_contract, load, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -334,13 +333,3 @@ def test_a_file_that_does_not_register_its_destination_is_found(
     file.write_text(PLUGIN + ending, "utf-8")
     acme = load(file).ACME
     assert failures(acme, tmp_path, golden(acme, {**CASE, "config": {}})) == expected
-
-
-def test_answers_gone_wrong_find_a_classifier_that_trusts_its_platform():
-    known = [Response(200, {}, b'{"error": {"code": 1, "message": "no"}}')]
-    assert [one.body for one in gone_wrong(known, random.Random(1))] == [
-        one.body for one in gone_wrong(known, random.Random(1))
-    ]
-    with pytest.raises((AttributeError, TypeError, KeyError)):
-        for answer in gone_wrong(known, random.Random(1)):
-            (answer.json or {}).get("error", {})["code"] + 1
