@@ -6,13 +6,14 @@ import os
 import platform
 import sys
 
-from bench import abuse, disk, dispatch, ingest, overload, stages
+from bench import abuse, backlog, disk, dispatch, ingest, overload, stages
 
 BENCHES = {
     "stages": ("An event through the door, by stage", stages.run),
     "ingest": ("Accepting", ingest.run),
     "dispatch": ("Delivering to a local sink", dispatch.run),
     "disk": ("Bytes on disk", disk.run),
+    "backlog": ("Over a backlog", backlog.run),
     "both": ("Accepting while delivering", lambda: ingest.run(dispatching=True)),
     "abuse": ("Bodies made to cost", abuse.run),
     "overload": ("Ten times what can be taken", overload.run),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
     from gateway.outbox import Outbox
-    from gateway.outbox.engine import Connection
 
 #: Seconds between two rounds, and between two steps of one.
 ROUND_S, STEP_S = 60.0, 0.05
@@ -55,29 +55,34 @@ async def forget(outbox: Outbox, settings: Settings, stop: anyio.Event, now: flo
     lanes = await outbox.read(lambda db: lane_ids(db, settings.enabled))
     if lanes is None:  # the dispatcher has just begun
         return
-    for name, step in _steps(settings, lanes, now).items():
-        rows = 0
+    for what, (older_than, step) in _steps(settings, lanes, now).items():
+        rows, start = 0, 0
         while not stop.is_set():
-            done = await outbox.write(step)
-            rows += done
-            if done < retention.STEP:
+            look = partial(retention.first_free, lanes=lanes, what=what, older_than=older_than, start=start)
+            found = await outbox.read(look)
+            if found is None:
                 break
+            start = found
+            done = await outbox.write(partial(step, start=start))
+            if not done:
+                break
+            rows += done
             await anyio.sleep(STEP_S)
         if rows:
-            log.info("forgotten", key=name, rows=rows)
+            log.info("forgotten", key=what, rows=rows)
 
 
-def _steps(settings: Settings, lanes: Sequence[int], now: float) -> dict[str, Callable[[Connection], int]]:
+def _steps(settings: Settings, lanes: Sequence[int], now: float) -> dict[str, tuple[float | None, Callable[..., int]]]:
+    """Kind of data → the age that it may go at, and what deletes it."""
     privacy, kept = settings.privacy, settings.outbox
     address_limit = None if privacy.ip_retention_s is None else now - privacy.ip_retention_s
-
-    def clear(db: Any) -> int:
-        return retention.shred_clear(db, lanes, older_than=address_limit)
-
-    def payloads(db: Any) -> int:
-        return retention.drop_payloads(db, lanes, now - privacy.payload_retention_s)
-
-    def events(db: Any) -> int:
-        return retention.drop_events(db, lanes, now - kept.retention_s, now - kept.dedup_window_s)
-
-    return {"addresses": clear, "payloads": payloads, "events": events}
+    payload_limit, event_limit = now - privacy.payload_retention_s, now - kept.retention_s
+    dedup_since = now - kept.dedup_window_s
+    return {
+        "addresses": (address_limit, partial(retention.shred_clear, lanes=lanes, older_than=address_limit)),
+        "payloads": (payload_limit, partial(retention.drop_payloads, lanes=lanes, older_than=payload_limit)),
+        "events": (
+            event_limit,
+            partial(retention.drop_events, lanes=lanes, older_than=event_limit, dedup_since=dedup_since),
+        ),
+    }

@@ -175,3 +175,29 @@ def test_deleted_content_is_not_in_the_file_any_more(filled, time):
     shred(filled, [1, 2])
     filled.close()
     assert b"192.0.2.7" not in filled.path.read_bytes()
+
+
+def first(outbox, what, older_than, start=0):
+    with outbox.reading() as db:
+        return retention.first_free(db, [1], what, older_than, start)
+
+
+def test_what_may_go_first_is_found_behind_what_waits(filled):
+    _record(filled, 1, changes=[waits(1), waits(2), waits(5)])
+    assert first(filled, "addresses", None) == 3
+    assert first(filled, "payloads", 2**40, start=5) == 6
+    assert first(filled, "events", 2**40, start=3) == 3
+    assert first(filled, "events", 0.0) is None
+
+
+def test_addresses_past_their_time_go_although_somebody_waits_for_them(filled):
+    _record(filled, 1, changes=[waits(1)])
+    assert first(filled, "addresses", 2**40) == 1
+    assert shred(filled, [1], older_than=2**40) == 10
+    assert first(filled, "addresses", 2**40) is None
+
+
+def test_a_step_from_a_number_looks_no_further_than_its_span(filled, monkeypatch):
+    monkeypatch.setattr(retention, "SPAN", 3)
+    assert filled.write_blocking(lambda db: retention.shred_clear(db, [1], older_than=None, start=2)) == 4
+    assert left(filled, "clear") == [1, 6, 7, 8, 9, 10]

@@ -17,7 +17,7 @@ PIECES = {
     "BUSY_TIMEOUT_MS": "a constant", "SETTLING": "a constant", "_EVENT": "a constant", "_FREE": "a constant",
     "columns": "names of columns, written just above", "table": "from a tuple written just above",
     "end": "min or max", "where": "made by _where", "' AND '.join((*fixed, *given))": "terms written in the module",
-    "kept": "made by _waiting", "_waiting(lanes)": "made by _listed", "_listed(lanes)": "numbers, each through int()",
+    "_settled(lanes)": "made by _listed", "_LYING[what]": "a constant", "_listed(lanes)": "numbers, each through int()",
     "migrations.migrations_table": "a constant",
 }  # fmt: skip
 
