@@ -370,6 +370,8 @@ class Simulation:
         """Begin to deliver."""
         if self._tasks is not None:
             return
+        for peer in self.peers.values():
+            peer.held_until = 0.0  # kept in memory alone: a start asks at once
         network = {name: self.network(name) for name in self.peers}
         self.dispatcher = Dispatcher(
             self.settings, self.outbox, clock=self.clock, rng=random.Random(self.rng.random()), network=network
@@ -399,9 +401,8 @@ class Simulation:
         for peer in self.peers.values():  # what it took is sent again if that was not recorded
             peer.open_keys.clear()
             peer.newest.clear()
-            peer.held_until = 0.0  # kept in memory alone: a start asks at once
             if peer.paused_at is not None:
-                peer.probes -= 2  # so does it for a paused lane
+                peer.probes -= 2  # a start asks at once
         for one, where in self._standings().items():
             for name, peer in self.peers.items():
                 if peer.taken[one] and (at := where.get(name)) is not None and at.state not in FINAL_STATES:
@@ -489,7 +490,6 @@ class Simulation:
         """An orderly end, and a new start."""
         await self.stop()
         for peer in self.peers.values():
-            peer.held_until = 0.0
             peer.probes -= 2
         self.say("restarted")
         self.start()

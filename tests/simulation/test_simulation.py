@@ -16,16 +16,22 @@ from gateway.model.delivery import Action, State
 from gateway.outbox import lanes
 from gateway.privacy.consent import Decision
 
+#: The seeds are run in so many tests, which may be spread over processes.
+PARTS = 8
 
-def test_no_seed_breaks_a_promise(simulate, pytestconfig, size, figure):
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_seed_breaks_a_promise(simulate, pytestconfig, size, figure, part):
     only = pytestconfig.getoption("--seed")
-    seeds = range(size(1_000, 20_000)) if only is None else [only]
+    if only is not None and part:
+        pytest.skip("one seed is asked for")
+    seeds = range(part, size(2_000, 20_000), PARTS) if only is None else [only]
     counts: Counter[str] = Counter()
     for seed in seeds:
         counts += simulate(seed).counts
     ended = ", ".join(f"{name[6:]} {count:,}" for name, count in sorted(counts.items()) if name.startswith("ended "))
     figure(
-        f"simulation: {len(seeds):,} seeds, {counts['steps']:,} steps, {counts['requests']:,} requests with "
+        f"simulation, part {part}: {len(seeds):,} seeds, {counts['steps']:,} steps, {counts['requests']:,} requests with "
         f"{counts['deliveries']:,} deliveries, {counts['checks']:,} checks, no promise broken; in the end {ended}"
     )
 
