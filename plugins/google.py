@@ -437,7 +437,7 @@ def _refused(response: Response, n: int) -> Verdict | Sequence[Verdict]:
         again = verdicts.retry("refused_with_others", "another event of the request was refused", after_s=0)
         return [named.get(position, again) for position in range(n)]
     verdict = found[0][1]
-    return verdicts.split(verdict.code, verdict.message) if n > 1 else verdict
+    return verdicts.split(verdict.code, verdict.message, verdict.field) if n > 1 else verdict
 
 
 def _violations(response: Response) -> Iterator[tuple[int | None, Verdict]]:
@@ -460,7 +460,7 @@ def _verdict(reason: str, words: str, field: str = "") -> Verdict:
     known = REASONS.get(reason, known)
     if field.startswith("destination") and known.kind == "reject":
         known = verdicts.pause()  # it is written from the configuration alone: no event is to blame for it
-    return replace(known, code=reason or "http_400", message=words)
+    return replace(known, code=reason or "http_400", message=words, field=re.sub(r"\[\d+\]", "[]", field))
 
 
 def _reason(response: Response) -> str:

@@ -400,8 +400,16 @@ def classify(response: Response, n: int) -> Verdict:
         verdict = INTERNAL if 200 <= response.status < 300 else verdicts.by_status(response, n)
     named = f"{code}/{subcode}" if subcode else str(code) if code is not None else verdict.code
     if verdict.kind == "reject":
-        return verdicts.refused(named, words, n)
+        return verdicts.refused(named, words, n, _blamed(error))
     return _paced(replace(verdict, code=named, message=words), response)
+
+
+def _blamed(error: Mapping[str, Any]) -> str:
+    """The field of `error_data.blame_field_specs`, a list of paths, without the position of the event."""
+    data = error.get("error_data")
+    specs = data.get("blame_field_specs") if isinstance(data, Mapping) else None
+    first = specs[0] if isinstance(specs, list) and specs and isinstance(specs[0], list) else []
+    return ".".join(step for step in map(str, first) if not step.isdigit())
 
 
 def _paced(verdict: Verdict, response: Response) -> Verdict:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
-from gateway.cli import opening, show
+from gateway.cli import opening, previewing, show
+from gateway.outbox import queries
 from gateway.outbox.repair import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.config import Settings
-    from gateway.insight.forecast import Plan
+    from gateway.insight.forecast import Forecast, Plan
     from gateway.outbox.engine import Connection
 
     #: What is done to some of an instance's deliveries; returns how many there were.
     Change: TypeAlias = Callable[[Connection, str, Sequence[int]], int]
+    #: Instance, event id, and the request as `gateway preview` shows it.
+    Payloads: TypeAlias = list[tuple[str, str, dict[str, Any]]]
+
+#: Deliveries of each destination whose payload a dry run shows.
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,22 @@ class Words:
 
 
 def carry_out(
-    settings: Settings, plan: Plan, words: Words, change: Change, yes: bool, json: bool, *, dry_run: bool = False
+    settings: Settings,
+    plan: Plan,
+    words: Words,
+    change: Change,
+    yes: bool,
+    json: bool,
+    *,
+    dry_run: bool = False,
+    payloads: Payloads | None = None,
 ) -> None:
     """Tell the plan, ask unless `yes`, make the change, and say how many deliveries it was."""
     if not json:
         _told(plan, words)
+        for name, event_id, shown in payloads or ():
+            show.line(show.console(), f"Event {event_id}", "bold")
+            previewing.answer(show.console(), name, shown)
     done = 0
     if plan.count and not dry_run and _agreed(words.question, yes=yes, asks=not json):
         done = _act(settings, plan, change)
@@ -47,7 +64,18 @@ def carry_out(
     if json:
         sends = {name: len(seqs) for name, seqs in plan.sends.items()}
         chosen = {"chosen": plan.count, "destinations": sends, "left": plan.left, "lacking": plan.lacking}
-        show.as_json({**chosen, "dry_run": dry_run, "done": done})
+        told = [{"instance": name, "event_id": one, **shown} for name, one, shown in payloads or ()]
+        show.as_json({**chosen, "dry_run": dry_run, "done": done, **({"preview": told} if dry_run else {})})
+
+
+def shown(db: Connection, plan: Plan, forecast: Forecast) -> Payloads:
+    """What the first few of each destination would be sent: its name, the event's id, the request."""
+    return [
+        (name, row.event_id, forecast.request(db, seq, name))
+        for name, seqs in plan.sends.items()
+        for seq in seqs[:SHOWN]
+        if (row := queries.event(db, seq)) is not None
+    ]
 
 
 def _told(plan: Plan, words: Words) -> None:

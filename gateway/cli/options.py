@@ -11,6 +11,9 @@ ConfigOption: TypeAlias = Annotated[
     Path, typer.Option("--config", "-c", envvar="GATEWAY_CONFIG", metavar="FILE", help="The configuration.")
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON; its shape is in docs/cli.md.")]
+DryRunOption: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Only tell what would be sent, with the first payloads.")
+]
 YesOption: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before acting.")]
 
 UnreadOption: TypeAlias = Annotated[

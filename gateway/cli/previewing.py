@@ -55,13 +55,14 @@ def printed(found: Sequence[Mapping[str, Any]]) -> None:
             continue
         show.line(out, f"Event {one['index'] + 1}: {one['event_name']}, id {one['event_id']}", "bold")
         _faults(out, one.get("warnings", ()))
-        for name, answer in one["preview"].items():
-            _answer(out, name, answer)
+        for name, shown in one["preview"].items():
+            answer(out, name, shown)
         if not one["preview"]:
             show.line(out, "no destination is switched on", indent=2)
 
 
-def _answer(out: Console, name: str, answer: Mapping[str, Any]) -> None:
+def answer(out: Console, name: str, answer: Mapping[str, Any]) -> None:
+    """What one destination would be sent, or why nothing."""
     if "request" in answer:
         request = answer["request"]
         show.line(out, f"{name}: {request['method']} {request['url']}", "green", indent=2)

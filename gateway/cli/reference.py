@@ -56,7 +56,8 @@ _EVENT = f"""{{"seq", "event_id", "event_name", "source", "received_at", "payloa
   "event_time", "action_source", "test", "region", "signals": {{…}},   // empty unless payload_kept
   "destinations": {{NAME: {_DELIVERY}}}}}"""
 _ACTED = """{"chosen": 2, "destinations": {NAME: 2}, "left": [{"instance", "code", "message", "count"}],
- "lacking": {"NAME: email": 1}, "dry_run": false, "done": 2}"""
+ "lacking": {"NAME: email": 1}, "dry_run": false, "done": 2,
+ "preview": [{"instance", "event_id", "request": {…}}]}   // with --dry-run: the first of each destination"""
 
 #: Command → its JSON. A name alone stands for a value.
 SHAPES = {
@@ -73,7 +74,8 @@ SHAPES = {
     "health": '{"ok", "status", "answer": {…}}   // status: of HTTP, null when there was no answer',
     "backup": '{"path", "events", "bytes"}',
     "restore": '{"path", "made_at", "events", "moved": [FILE]}   // made_at: null when it is not known',
-    "dead list": '{"groups": [{"instance", "code", "count", "first_at", "last_at", "message"}]}',
+    "dead list": """{"groups": [{"cause", "instance", "code", "field", "count", "first_at", "last_at", "message",
+  "money": [{"currency", "value"}], "without_value", "advice", "docs"}]}""",
     "dead show": '{"events": […]}   // as `explain`, with the dead ones of "destinations" only',
     "dead retry": _ACTED,
     "dead discard": _ACTED,

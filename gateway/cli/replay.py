@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import opening
-from gateway.cli.options import CONFIG, ConfigOption, JsonOption, YesOption, time_of
+from gateway.cli.options import CONFIG, ConfigOption, DryRunOption, JsonOption, YesOption, time_of
 
 
 def replay(
@@ -24,7 +24,7 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Also what the platform has already, and what was discarded.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be sent.")] = False,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -50,7 +50,9 @@ def replay(
         if unknown := [name for name in names if name not in settings.enabled]:
             known = ", ".join(settings.enabled) or "none"
             raise ConfigError(f"no destination {unknown[0]!r} is switched on; there are: {known}")
-        plan = plan_replay(db, Forecast(settings), span, names, again=again)
+        forecast = Forecast(settings)
+        plan = plan_replay(db, forecast, span, names, again=again)
+        payloads = acting.shown(db, plan, forecast) if dry_run else None
     words = acting.Words("send again", "Send them again?", "Queued")
     acting.carry_out(
         settings,
@@ -60,4 +62,5 @@ def replay(
         yes,
         json,
         dry_run=dry_run,
+        payloads=payloads,
     )

@@ -111,7 +111,7 @@ def _judge_one(
             outcome.pause = verdict
             outcome.back.append(claim)
         case Kind.REJECT | Kind.SPLIT:
-            outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message))
+            outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code, verdict.message, verdict.field))
         case Kind.RETRY:
             past = Past(tries, first_at, frozen_s - base, unseen, claim.unseen_until)
             when = after(verdict, past, instance.retry, now, jitter)
@@ -138,9 +138,13 @@ def _judge_one(
                 outcome.changes.append(dead(claim.seq, tries, first_at, verdict.code or when.code, words))
 
 
-def dead(seq: int, tries: int, first_at: float | None, code: str, message: str) -> Change:
+#: Characters of a field's name that are kept: it is the platform's.
+FIELD = 100
+
+
+def dead(seq: int, tries: int, first_at: float | None, code: str, message: str, field: str = "") -> Change:
     """A dead letter."""
-    return Change(seq, State.DEAD, tries, first_at, code=code, message=message[:500])
+    return Change(seq, State.DEAD, tries, first_at, code=code, message=message[:500], field=field[:FIELD])
 
 
 def tried(answered: Answered, claims: Sequence[Claim], outcome: Outcome, follow_up_at: float | None) -> Tried | None:

@@ -143,11 +143,18 @@ class Sender:
                 raise ValueError("classify gave another number of verdicts than there were events")
         except Exception as error:  # a plugin's mistake
             return self._unreadable(response, n, plugin_bug(destination.name, "classify", error))
-        found = [replace(one, message=platform_words(self._signer.redacted(one.message))) for one in found]
+        found = [self._without_secrets(one) for one in found]
         least = retry_after(response.headers.get("retry-after"), self._clock.now())
         if least is not None:
             found = [_not_before(one, least) for one in found]
         return found[0] if isinstance(verdict, Verdict) else found
+
+    def _without_secrets(self, verdict: Verdict) -> Verdict:
+        """With the platform's words as they may be kept: nothing of ours and of no person."""
+        if not verdict.message and not verdict.field:
+            return verdict
+        words, field = (platform_words(self._signer.redacted(text)) for text in (verdict.message, verdict.field))
+        return replace(verdict, message=words, field=field)
 
     def _unreadable(self, response: Response, n: int, words: str) -> Verdict | Sequence[Verdict]:
         """An answer that the plugin cannot read. What the platform refused is halved until the guilty event stands

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.claims import Claim, Claimer, Decided, read_decision
+from gateway.delivery.preview import request_for
 from gateway.ingest.gate import Gate
 from gateway.ingest.record import read
+from gateway.model.delivery import Action
 from gateway.outbox import lanes, queries
 from gateway.outbox.lanes import Due, Stored
+from gateway.privacy.consent import decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +88,16 @@ class Forecast:
         elif made is not None and not isinstance(made, Claim):
             words = f"{instance} does not take {row.event_name}" if made.code == "event_not_mapped" else made.message
             plan.leave(instance, made.code, words)
+
+    def request(self, db: Connection, seq: int, instance: str) -> dict[str, Any]:
+        """What the destination would be sent of a stored event, alone, as `gateway preview` shows it."""
+        payload, clear = queries.payload(db, seq)
+        if payload is None:
+            return {"skipped": {"reason": "payload_gone"}}
+        event, one = read(payload, clear), self._instances[instance]
+        decision = decide(event.consent, event.region, one.requirement, self._gate.policy)
+        view = self._claimers[instance].view(event, limited=decision.action is Action.SEND_LIMITED)
+        return request_for(one, view) if view is not None else {"skipped": {"reason": "event_not_mapped"}}
 
     def _decision(self, db: Connection, number: int) -> Decided:
         if number not in self._decided:

@@ -84,6 +84,8 @@ class Verdict:
     then_pause: bool = False
     #: For `retry`: a new token may help (the core renews it once, then pauses).
     renew_token: bool = False
+    #: The field that the platform blames, in its own spelling and without positions, if it names one: `user_data.em`.
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

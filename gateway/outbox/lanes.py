@@ -76,6 +76,8 @@ class Change:
     serial: int | None = None
     code: str = ""
     message: str = ""
+    #: The field that the platform blames, if it names one.
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def record(
         db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq in settled])
     if changes:
         db.executemany(
-            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [_row(lane, change, now) for change in changes],
         )
     if cursor is not None:
@@ -234,7 +236,7 @@ def record(
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:
     past = (change.tries, change.first_at, change.frozen_s, change.next_at, int(change.unseen), change.serial)
-    return (lane, change.seq, str(change.state), *past, change.code, change.message, now)
+    return (lane, change.seq, str(change.state), *past, change.code, change.message, now, change.field)
 
 
 def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None:

@@ -144,6 +144,12 @@ def m002_the_lanes(db: Any) -> None:
     )
 
 
+@migrations()
+def m003_what_a_platform_blames(db: Any) -> None:
+    """The field that a dead letter died of, so that dead letters can be told apart by cause."""
+    db.execute("ALTER TABLE delivery ADD COLUMN field TEXT NOT NULL DEFAULT ''")
+
+
 def migrate(db: Connection, path: Path) -> None:
     """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))

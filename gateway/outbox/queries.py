@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
 
@@ -13,7 +13,7 @@ from gateway.model.errors import OutboxError
 from gateway.outbox.append import first_since
 from gateway.outbox.engine import Connection, connect, sqlite3, translated
 from gateway.outbox.migrations import migrations
-from gateway.outbox.packing import id_sum, positions
+from gateway.outbox.packing import id_sum, key_hash, positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,17 +40,34 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadGroup:
-    """Dead letters of one cause."""
+class Money:
+    """A sum in one currency."""
 
+    #: ISO 4217.
+    currency: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
+    """Dead letters of one cause: destination, code, and the field that the platform blames."""
+
+    #: What names it on the command line: the same as long as the cause is.
+    cause: str
     instance: str
     code: str
+    #: Empty where the platform names none.
+    field: str
     count: int
     #: Unix seconds: when the first and the last of them died.
     first_at: float
     last_at: float
-    #: One of their reasons, in words.
+    #: The reason of the last of them, in words.
     message: str
+    #: The sums of `custom_data.value` of those whose payload is still kept and says value and currency.
+    money: tuple[Money, ...]
+    #: How many say no value, or nothing any more.
+    without_value: int
 
 
 class OutboxOlder(OutboxError):
@@ -174,24 +191,52 @@ def _where(fixed: Sequence[str], terms: Mapping[str, object]) -> tuple[str, list
 # Dead letters.
 
 
+_VALUE, _CURRENCY = (f"json_extract(CAST(e.payload AS TEXT), '$.custom_data.{key}')" for key in ("value", "currency"))
+
+
 def dead_groups(db: Connection) -> list[DeadGroup]:
-    """Dead letters by destination and cause, the most frequent first."""
+    """Dead letters by cause, the most frequent first."""
     rows = db.execute(
-        "SELECT l.instance, d.code, count(*), min(d.changed_at), max(d.changed_at), d.message "
-        "FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.state = 'dead' "
-        "GROUP BY d.lane, d.code ORDER BY 3 DESC, 1, 2"
+        f"SELECT l.instance, d.code, d.field, {_CURRENCY}, count(*), count({_VALUE}), sum({_VALUE}), "
+        "min(d.changed_at), max(d.changed_at), d.message "  # the message of the row that has the maximum
+        "FROM delivery d JOIN lane l ON l.id = d.lane LEFT JOIN event e ON e.seq = d.seq WHERE d.state = 'dead' "
+        "GROUP BY d.lane, d.code, d.field, 4"
     )
-    return [DeadGroup(*row) for row in rows.fetchall()]
+    found: dict[tuple[str, str, str], list[Any]] = {}
+    for instance, code, field, *counted in rows:
+        found.setdefault((instance, code, field), []).append(counted)
+    groups = [_dead_group(*cause, parts) for cause, parts in found.items()]
+    return sorted(groups, key=lambda one: (-one.count, one.instance, one.code, one.field))
+
+
+def _dead_group(instance: str, code: str, field: str, parts: list[Any]) -> DeadGroup:
+    count = sum(part[1] for part in parts)
+    sums = sorted((currency, round(value, 2)) for currency, _, valued, value, *_ in parts if currency and valued)
+    valued = sum(part[2] for part in parts if part[0])
+    last = max(parts, key=lambda part: part[5])
+    first_at = min(part[4] for part in parts)
+    told = (count, first_at, last[5], last[6], tuple(Money(*one) for one in sums), count - valued)
+    return DeadGroup(cause_of(instance, code, field), instance, code, field, *told)
+
+
+def cause_of(instance: str, code: str, field: str) -> str:
+    """A cause's name: eight hexadecimal digits."""
+    return f"{key_hash(instance, code, field) & 0xFFFFFFFF:08x}"
 
 
 def dead_letters(
-    db: Connection, instance: str, *, code: str | None = None, seqs: Iterable[int] | None = None
+    db: Connection,
+    instance: str,
+    *,
+    code: str | None = None,
+    field: str | None = None,
+    seqs: Iterable[int] | None = None,
 ) -> list[int]:
     """Numbers of an instance's dead letters, in order."""
     rows = db.execute(
         "SELECT d.seq FROM delivery d JOIN lane l ON l.id = d.lane WHERE l.instance = ? AND d.state = 'dead' "
-        "AND (? IS NULL OR d.code = ?) ORDER BY d.seq",
-        (instance, code, code),
+        "AND (? IS NULL OR d.code = ?) AND (? IS NULL OR d.field = ?) ORDER BY d.seq",
+        (instance, code, code, field, field),
     )
     wanted = None if seqs is None else set(seqs)
     return [row[0] for row in rows if wanted is None or row[0] in wanted]

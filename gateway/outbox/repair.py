@@ -29,10 +29,10 @@ def retry(db: Connection, instance: str, seqs: Sequence[int], now: float) -> int
     """Put dead letters back, as if never tried; that an answer was never seen is remembered. Returns how many."""
     return _on_dead(
         db,
-        "UPDATE delivery SET state = 'waiting', tries = 0, first_at = NULL, next_at = ?, code = ?, "
-        "message = ?, changed_at = ? "
-        "WHERE lane = (SELECT id FROM lane WHERE instance = ?) AND seq = ? AND state = 'dead'",
-        [(now, RETRIED, "put back by hand", now, instance, seq) for seq in seqs],
+        "UPDATE delivery SET state = 'waiting', tries = 0, first_at = NULL, next_at = ?, "
+        "message = substr('put back by hand; it died of ' || code || ': ' || message, 1, 500), code = ?, field = '', "
+        "changed_at = ? WHERE lane = (SELECT id FROM lane WHERE instance = ?) AND seq = ? AND state = 'dead'",
+        [(now, RETRIED, now, instance, seq) for seq in seqs],
     )
 
 

@@ -46,14 +46,14 @@ def retry(
     return Verdict(Kind.RETRY, code, message, after_s, tries, then_pause=then_pause, renew_token=renew_token)
 
 
-def split(code: str = "", message: str = "") -> Verdict:
+def split(code: str = "", message: str = "", field: str = "") -> Verdict:
     """The whole request was refused because of some event in it: halve it until the guilty one stands alone."""
-    return Verdict(Kind.SPLIT, code, message)
+    return Verdict(Kind.SPLIT, code, message, field=field)
 
 
-def reject(code: str = "", message: str = "") -> Verdict:
-    """The platform will never take this event: a dead letter."""
-    return Verdict(Kind.REJECT, code, message)
+def reject(code: str = "", message: str = "", field: str = "") -> Verdict:
+    """The platform will never take this event: a dead letter. `field`: which one it blames, without positions."""
+    return Verdict(Kind.REJECT, code, message, field=field)
 
 
 def pause(code: str = "", message: str = "", after_s: float | None = None) -> Verdict:
@@ -61,9 +61,9 @@ def pause(code: str = "", message: str = "", after_s: float | None = None) -> Ve
     return Verdict(Kind.PAUSE, code, message, after_s)
 
 
-def refused(code: str, message: str, n: int) -> Verdict:
+def refused(code: str, message: str, n: int, field: str = "") -> Verdict:
     """A refusal that names no event: `reject` for a single one, `split` for several."""
-    return reject(code, message) if n == 1 else split(code, message)
+    return reject(code, message, field) if n == 1 else split(code, message, field)
 
 
 def shorten(text: object) -> str:

@@ -115,15 +115,16 @@ async def status(service: Service, _request: Request) -> dict[str, Any]:
 def dead_by_instance(db: Connection) -> dict[str, int]:
     """Instance → how many dead letters it has."""
     found: dict[str, int] = {}
-    for group in dead.groups(db):
+    for group in queries.dead_groups(db):
         found[group.instance] = found.get(group.instance, 0) + group.count
     return found
 
 
 @guarded
 async def dead_letters(service: Service, _request: Request) -> dict[str, Any]:
-    """Dead letters by destination and cause, as `gateway dead list --json` tells them."""
-    return {"groups": await service.outbox.read(dead.groups)}
+    """Dead letters by cause, as `gateway dead list --json` tells them."""
+    settings = service.effective.settings
+    return {"groups": await service.outbox.read(lambda db: dead.groups(db, settings))}
 
 
 @guarded

@@ -30,10 +30,8 @@ def test_no_seed_breaks_a_promise(simulate, pytestconfig, size, figure, part):
     for seed in seeds:
         counts += simulate(seed).counts
     ended = ", ".join(f"{name[6:]} {count:,}" for name, count in sorted(counts.items()) if name.startswith("ended "))
-    figure(
-        f"simulation, part {part}: {len(seeds):,} seeds, {counts['steps']:,} steps, {counts['requests']:,} requests with "
-        f"{counts['deliveries']:,} deliveries, {counts['checks']:,} checks, no promise broken; in the end {ended}"
-    )
+    done = ", ".join(f"{counts[what]:,} {what}" for what in ("steps", "requests", "deliveries", "checks"))
+    figure(f"simulation, part {part}: {len(seeds):,} seeds, {done}, no promise broken; in the end {ended}")
 
 
 @pytest.mark.parametrize("seed", [7, 4_711])

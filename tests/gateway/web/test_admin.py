@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.insight import dead
 from gateway.model.delivery import State
-from gateway.outbox import standing
+from gateway.outbox import queries, standing
 from gateway.outbox.lanes import Change, record
 from gateway.web.admin import ROUTES, TELL_EVERY_S, Refusals
 from gateway.web.service import Effective
@@ -107,7 +106,7 @@ async def test_what_died(admin, client, outbox):
     await client.post("/v1/events", json=EVENT)
     await outbox.write(lambda db: one_died(db) and None)
     with outbox.reading() as db:
-        [group] = dead.groups(db)
+        [group] = queries.dead_groups(db)
     [told] = (await admin("/admin/api/dead")).json()["groups"]
     assert (told["instance"], told["code"], told["count"]) == (group.instance, group.code, 1)
     assert "jane.doe" not in str(told)
