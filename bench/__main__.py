@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import abuse, backlog, disk, dispatch, ingest, overload, stages
+from bench import abuse, backlog, disk, dispatch, ingest, overload, slow, stages
 
 BENCHES = {
     "stages": ("An event through the door, by stage", stages.run),
@@ -15,6 +15,7 @@ BENCHES = {
     "disk": ("Bytes on disk", disk.run),
     "backlog": ("Over a backlog", backlog.run),
     "both": ("Accepting while delivering", lambda: ingest.run(dispatching=True)),
+    "slow": ("Beside slow clients", slow.run),
     "abuse": ("Bodies made to cost", abuse.run),
     "overload": ("Ten times what can be taken", overload.run),
 }

@@ -40,38 +40,46 @@ class Memory:
 def run() -> None:
     """Print rates, counts and ratios."""
     for batch in BATCHES:
-        _overload(batch, FLOOD_SECONDS)
+        _report(measure(batch, FLOOD_SECONDS, SECONDS))
 
 
-def _overload(batch: int, seconds: float) -> None:
+def measure(batch: int, seconds: float, calm_s: float) -> dict[str, Any]:
+    """A server at its sustainable rate, then flooded, then again as before; what became of all requests."""
     on, load_on = cores()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder, port, sink_port = Path(name), free_port(), free_port()
         config = setup.write(folder, port=port, sink_port=sink_port)
         command = python("gateway", "serve", "--config", config, "--no-dispatch")
         with server(command, port, on=on, cwd=folder) as gateway:
-            calm, normal = _driven(gateway.pid, load_on, "bench.load", port, batch, CONNECTIONS, SECONDS, setup.KEY)
+            ordinary = (gateway.pid, load_on, "bench.load", port, batch, CONNECTIONS, calm_s, setup.KEY)
+            calm, normal = _driven(*ordinary)
             rate = calm["statuses"]["202"] / calm["seconds"]
             args = (port, batch, FLOOD_CONNECTIONS, seconds, setup.KEY, TIMES * rate)
             flood, peak = _driven(gateway.pid, load_on, "bench.flood", *args)
             # what goes on afterwards: nothing is left of it
-            after, _ = _driven(gateway.pid, load_on, "bench.load", port, batch, CONNECTIONS, SECONDS, setup.KEY)
+            after, _ = _driven(*ordinary)
         with sqlite3.connect(f"file:{folder / 'gateway.db'}?mode=ro", uri=True) as db:
             stored = db.execute("SELECT count(*) FROM event").fetchone()[0]
     well = after["statuses"].get("202", 0)
     accepted = (calm["statuses"]["202"] + flood["accepted"] + well) * batch
-    goodput = flood["accepted"] / flood["seconds"]
+    found = {"batch": batch, "rate": rate, "accepted_events": accepted, "stored": stored, "lost": accepted - stored}
+    return {**flood, **found, "normal": normal, "peak": peak, "after": well / after["seconds"] / rate}
+
+
+def _report(found: dict[str, Any]) -> None:
+    rate, seconds, batch = found["rate"], found["seconds"], found["batch"]
     what = "single events" if batch == 1 else f"batches of {batch}"
     print(f"  {what}: sustainable {rate:,.0f} requests/s; {TIMES} times that for {seconds:.0f} s")
-    print(f"    offered {flood['offered']:,} ({flood['offered'] / flood['seconds'] / rate:.1f} times)", end=", ")
-    print(f"sent {flood['sent']:,} ({flood['sent'] / flood['seconds'] / rate:.1f} times), answers {flood['statuses']}")
-    print(f"    Retry-After {', '.join(flood['retry_after'])}; unanswered {flood['unanswered']}")
-    print(f"    accepted {goodput:,.0f} requests/s: {goodput / rate:.2f} of the sustainable rate", end="; ")
-    print(f"afterwards {well / after['seconds'] / rate:.2f}")
-    print(f"    accepted ones p50 {flood['accepted_ms']['p50']} ms, p99 {flood['accepted_ms']['p99']} ms", end=", ")
-    print(f"worst {flood['accepted_ms']['max']} ms; refused ones p99 {flood['refused_ms']['p99']} ms")
-    print(f"    memory {peak / 1e6:.0f} MB against {normal / 1e6:.0f} MB: {peak / normal:.2f} times")
-    print(f"    events accepted {accepted:,}, stored {stored:,}, lost {accepted - stored}")
+    print(f"    offered {found['offered']:,} ({found['offered'] / seconds / rate:.1f} times)", end=", ")
+    print(f"sent {found['sent']:,} ({found['sent'] / seconds / rate:.1f} times), answers {found['statuses']}")
+    print(f"    Retry-After {', '.join(found['retry_after'])}; unanswered {found['unanswered']}")
+    print(f"    accepted {found['accepted'] / seconds / rate:.2f} of the sustainable rate", end="; ")
+    print(f"afterwards {found['after']:.2f}")
+    print(f"    accepted ones p50 {found['accepted_ms']['p50']} ms, p99 {found['accepted_ms']['p99']} ms", end=", ")
+    print(f"worst {found['accepted_ms']['max']} ms; refused ones p99 {found['refused_ms']['p99']} ms")
+    print(f"    memory {found['peak'] / 1e6:.0f} MB against {found['normal'] / 1e6:.0f} MB:", end=" ")
+    print(f"{found['peak'] / found['normal']:.2f} times")
+    print(f"    events accepted {found['accepted_events']:,}, stored {found['stored']:,}, lost {found['lost']}")
 
 
 def _driven(pid: int, on: set[int], module: str, port: int, *args: object) -> tuple[dict[str, Any], int]:
