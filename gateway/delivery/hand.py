@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Sequence
 
     from gateway.outbox.lanes import Due, Stored
+
+#: Settled numbers kept before those that the cursor has passed are looked for.
+KEPT = 4_000
 
 
 class Hand:
@@ -17,11 +21,14 @@ class Hand:
         #: Reading the log goes on behind this number.
         self.scan = cursor
         self._fresh: set[int] = set()
+        #: The same as a heap, and numbers that left since: asked for the least with every batch.
+        self._order: list[int] = []
         self._due: set[int] = set()
         #: Left the hand since `begin_reading`: what was read meanwhile may still show them as due.
         self._left: set[int] = set()
         #: Settled, although something before them is not.
         self._settled: set[int] = set(settled)
+        self._prune_at = KEPT
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._due)
@@ -29,7 +36,9 @@ class Hand:
     @property
     def cursor(self) -> int:
         """Everything up to here is settled."""
-        return min(self.scan, min(self._fresh) - 1) if self._fresh else self.scan
+        while self._order and self._order[0] not in self._fresh:
+            heappop(self._order)
+        return min(self.scan, self._order[0] - 1) if self._order else self.scan
 
     @property
     def due_count(self) -> int:
@@ -51,7 +60,9 @@ class Hand:
         mine = [
             one for one in read if one.seq not in self._settled and one.seq not in self._fresh and one.seq not in rows
         ]
-        self._fresh.update(one.seq for one in mine)
+        for one in mine:
+            self._fresh.add(one.seq)
+            heappush(self._order, one.seq)
         return mine
 
     def take_due(self, read: Sequence[Due], limit: int) -> list[Due]:
@@ -70,9 +81,10 @@ class Hand:
             elif seq in self._due:
                 self._due.discard(seq)
                 self._left.add(seq)
-        if len(self._settled) > 4_000:
+        if len(self._settled) > self._prune_at:
             cursor = self.cursor
             self._settled = {seq for seq in self._settled if seq > cursor}
+            self._prune_at = max(KEPT, 2 * len(self._settled))  # one that takes long may hold the cursor back
 
     def let_go(self, seqs: Collection[int]) -> None:
         """Unclaim: what came from the log is read from there again, the rest from its row."""
@@ -82,3 +94,4 @@ class Hand:
         self._fresh.difference_update(back)
         if back:
             self.scan = min(self.scan, min(back) - 1)
+            self._order = sorted(self._fresh)

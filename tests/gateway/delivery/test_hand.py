@@ -103,3 +103,31 @@ def test_the_cursor_never_passes_a_number_that_is_not_settled_and_all_are_reache
         in_hand.clear()
     assert settled == set(range(1, size + 1))
     assert hand.cursor == size
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.compared += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other: int) -> bool:
+        Counted.compared += 1
+        return int(self) > int(other)
+
+    def __hash__(self) -> int:
+        return int(self)
+
+
+@pytest.mark.parametrize("held", [0, 1], ids=["in order", "behind one that takes long"])
+def test_a_batch_costs_the_same_however_many_are_in_hand(held: int) -> None:
+    hand, many = Hand(), 20_000
+    hand.take_log(stored(*(Counted(seq) for seq in range(1, many + 1))))
+    Counted.compared = 0
+    for seq in range(1 + held, many + 1):
+        hand.settle([seq])
+        assert hand.cursor == (0 if held else seq)
+    assert Counted.compared < 30 * many
