@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,13 @@ class Log:
         rows = db.execute(
             "SELECT first_seq, count, dedup_keys FROM intake WHERE committed_at >= ? ORDER BY first_seq", (oldest,)
         )
-        pairs: list[tuple[int, int]] = []
-        for first, count, keys in rows:
-            pairs.extend(zip(unpack("q", keys), range(first, first + count), strict=True))
-        pairs.sort()  # ascending inserts only ever touch the last page; of one key, the newest is the one that counts
+        keys, seqs = array("q"), array("q")
+        for first, count, packed in rows:
+            keys.extend(unpack("q", packed))
+            seqs.extend(range(first, first + count))
+        # ascending inserts only ever touch the last page; of one key, the newest is the one that counts
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        pairs = ((keys[at], seqs[at]) for at in order)
         db.executemany("INSERT OR REPLACE INTO index_.dedup VALUES (?, ?)", pairs)
         self._next_seq = _end_of_log(db)
         self._oldest_seq = first_since(db, oldest)
