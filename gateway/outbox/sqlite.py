@@ -79,6 +79,11 @@ class Outbox:
         return self._writer.failure if self._writer else None
 
     @property
+    def full(self) -> bool:
+        """The disk has no space left: events are refused, deliveries go on."""
+        return self._writer is not None and self._writer.full
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes of events that wait to be written."""
         return self._writer.waiting_bytes if self._writer else 0

@@ -83,6 +83,25 @@ def behind(db: Connection, instances: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def oldest(db: Connection, instances: Iterable[str]) -> dict[str, float]:
+    """Instance → when the oldest event was received that it is still to come to or that waits, Unix seconds.
+
+    Instances without a lane, and those that have done all they can, are left out.
+    """
+    lanes, found = lane_rows(db), {}
+    for name in instances:
+        if (lane := lanes.get(name)) is None:
+            continue
+        waits = "SELECT min(+seq) FROM delivery WHERE lane = ? AND state = 'waiting'"
+        first = db.execute(waits, (lane.id,)).fetchone()[0]
+        ahead = db.execute("SELECT min(seq) FROM event WHERE seq > ?", (lane.cursor,)).fetchone()[0]
+        seqs = [seq for seq in (first, ahead) if seq is not None]
+        row = db.execute("SELECT received_at FROM event WHERE seq = ?", (min(seqs),)).fetchone() if seqs else None
+        if row is not None:
+            found[name] = float(row[0])
+    return found
+
+
 def decided(db: Connection, number: int) -> Mapping[str, tuple[str, str, str, str]]:
     """A row of `decision`: instance → outcome, reason, detail, rule."""
     row = db.execute("SELECT data FROM decision WHERE id = ?", (number,)).fetchone()

@@ -84,6 +84,11 @@ class Writer:
         return self._failure
 
     @property
+    def full(self) -> bool:
+        """The disk has no space left, as far as is known."""
+        return self._space.full and self._space.is_full()
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes that wait to be written."""
         return self._waiting_bytes

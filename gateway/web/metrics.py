@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
@@ -190,6 +192,10 @@ class _State:
         waiting.add_metric([], self._outbox.waiting_bytes)
         failed = GaugeMetricFamily("gateway_outbox_failed", "1 when the disk has failed and the process is ending.")
         failed.add_metric([], int(self._outbox.failure is not None))
+        full = GaugeMetricFamily("gateway_outbox_full", "1 while the disk has no space left and events are refused.")
+        full.add_metric([], int(self._outbox.full))
+        free = GaugeMetricFamily("gateway_outbox_free_bytes", "Space left on the outbox's disk.")
+        free.add_metric([], shutil.disk_usage(self._outbox.path.parent).free)
         state = GaugeMetricFamily("gateway_lane_state", "1 for the state a lane is in.", labels=["instance", "state"])
         flying = GaugeMetricFamily("gateway_lane_in_flight", "Requests now open.", labels=["instance"])
         for lane in self._lanes():
@@ -197,13 +203,16 @@ class _State:
                 state.add_metric([lane.instance, name], int(lane.state == name))
             flying.add_metric([lane.instance], lane.in_flight)
         behind = GaugeMetricFamily("gateway_lane_behind", "Events to come to, and those waiting.", labels=["instance"])
-        for name, count in self._behind().items():
+        age = GaugeMetricFamily("gateway_lane_oldest_seconds", "Age of the oldest of those.", labels=["instance"])
+        counts, since = self._undelivered()
+        for name, count in counts.items():
             behind.add_metric([name], count)
-        return [build, waiting, failed, state, flying, behind]
+            age.add_metric([name], max(0.0, time.time() - since[name]) if name in since else 0.0)
+        return [build, waiting, failed, full, free, state, flying, behind, age]
 
-    def _behind(self) -> Mapping[str, int]:
+    def _undelivered(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         try:
             with self._outbox.reading() as db:
-                return standing.behind(db, self._instances())
+                return standing.behind(db, self._instances()), standing.oldest(db, self._instances())
         except OutboxError:  # the other gauges tell of a disk that fails: they must still be answered
-            return {}
+            return {}, {}

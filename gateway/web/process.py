@@ -174,7 +174,14 @@ class Process:
             self.ready()
 
     async def _watch_disk(self) -> None:
-        while self._outbox.failure is None:  # noqa: ASYNC110  # the writer is a thread and knows no event of ours
+        full = False
+        while self._outbox.failure is None:  # the writer is a thread and knows no event of ours
+            if full != self._outbox.full:
+                full = not full
+                if full:
+                    log.error("disk_full", message="events are refused until there is space; deliveries go on")
+                else:
+                    log.info("disk_has_space")
             await asyncio.sleep(LOOK_S)
         log.critical("disk_failed", message=str(self._outbox.failure))
         self.stop(EXIT_DISK)

@@ -6,6 +6,7 @@ import signal
 import anyio
 import pluggy
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.model.errors import OutboxFailed
 from gateway.outbox import Outbox
@@ -81,3 +82,16 @@ async def test_without_a_dispatcher_it_leaves_the_lease_alone(loaded, outbox, se
         other.close()
         process.stop()
     assert process.exit_code == 0
+
+
+async def test_a_disk_that_is_full_and_then_is_not_is_told_once_each(process, outbox, monkeypatch):
+    full = False
+    monkeypatch.setattr(type(outbox), "full", property(lambda self: full))
+    with capture_logs() as lines:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(process.run)
+            for full in (False, True, True, False):
+                await anyio.sleep(0.25)
+            process.stop()
+    told = [line["event"] for line in lines if "disk" in line["event"]]
+    assert told == ["disk_full", "disk_has_space"]

@@ -138,7 +138,12 @@ async def test_how_far_a_destination_is_behind_is_told_whoever_dispatches(client
         record(db, lane, cursor=3, tried=None, settled=(), changes=changes, now=0.0)
 
     await outbox.write(work)
-    assert behind((await client.get("/metrics")).text) == {"acme": "2.0"}
+    text = (await client.get("/metrics")).text
+    assert behind(text) == {"acme": "2.0"}
+    age = re.search(r'^gateway_lane_oldest_seconds\{instance="acme"\} (\S+)$', text, re.MULTILINE)
+    assert 0.0 < float(age[1]) < 60.0
+    assert float(re.search(r"^gateway_outbox_free_bytes (\S+)$", text, re.MULTILINE)[1]) > 0
+    assert "\ngateway_outbox_full 0.0\n" in text
 
 
 @pytest.mark.anyio
