@@ -85,12 +85,12 @@ async def test_without_a_dispatcher_it_leaves_the_lease_alone(loaded, outbox, se
 
 
 async def test_a_disk_that_is_full_and_then_is_not_is_told_once_each(process, outbox, monkeypatch):
-    full = False
-    monkeypatch.setattr(type(outbox), "full", property(lambda self: full))
+    state = {"full": False}
+    monkeypatch.setattr(type(outbox), "full", property(lambda self: state["full"]))
     with capture_logs() as lines:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(process.run)
-            for full in (False, True, True, False):
+            for state["full"] in (False, True, True, False):
                 await anyio.sleep(0.25)
             process.stop()
     told = [line["event"] for line in lines if "disk" in line["event"]]
