@@ -125,6 +125,7 @@ def _settled(db: Any) -> bool:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # the width is that of where there is no terminal
     return Stage(tmp_path)
 
 
