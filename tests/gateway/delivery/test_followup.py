@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from gateway.delivery import followup, lane
 from gateway.model.errors import OutboxFull
 from gateway.plugin import FollowUp, Request, verdicts
 
@@ -176,7 +177,9 @@ async def test_a_full_disk_does_not_end_the_lane(asked, monkeypatch):
 
 
 @pytest.mark.parametrize("word", ["later", "denied"])
-async def test_a_refund_waits_for_a_purchase_that_is_to_be_sent_again(asked, use, word):
+async def test_a_refund_waits_for_a_purchase_that_is_to_be_sent_again(asked, use, word, monkeypatch):
+    monkeypatch.setattr(lane, "POLL_S", 600.0)  # the platform asks for six hours
+    monkeypatch.setattr(followup, "LOOK_S", 60.0)
     asked.configured(
         use(
             follow_up=asked.settings.enabled["acme"].follow_up,
