@@ -195,7 +195,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, kind: str, encoding: str) ->
     assert body.events
 
 
-@pytest.mark.parametrize("part", [gzip.compress(b""), zstandard.compress(b"")])
+@pytest.mark.parametrize("part", [gzip.compress(b"", mtime=0), zstandard.compress(b"")], ids=["gzip", "zstd"])
 def test_a_body_of_very_many_empty_parts_is_refused(part):
     encoding = "gzip" if part[:2] == b"\x1f\x8b" else "zstd"
     fine = part * 900 + (gzip.compress(b"{}") if encoding == "gzip" else zstandard.compress(b"{}"))
