@@ -122,6 +122,7 @@ async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, w
 
 def _answer(status: int, body: bytes = b"{}", kind: str = "application/json", **headers: str) -> Act:
     lines = [f"HTTP/1.1 {status} Hostile", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    lines.append("Connection: close")  # said, as it is done: else the next request may run into the end of this one
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return partial(_says, what="\r\n".join([*lines, "", ""]).encode() + body)
 
