@@ -38,7 +38,8 @@ class Access:
         self.pause: Pause | None = None
         #: Seconds of past pauses: time that retry clocks do not count.
         self.frozen_s = 0.0
-        self._hold_until = -math.inf
+        #: The platform asked to be left alone until then, Unix seconds.
+        self.held_until = -math.inf
 
     @property
     def probing(self) -> bool:
@@ -47,7 +48,7 @@ class Access:
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next request may go; 0 when it may now."""
-        until = self._hold_until
+        until = self.held_until
         if self.pause is not None:
             until = max(until, self.pause.probe_at)
         if self.breaker.is_open:
@@ -60,7 +61,7 @@ class Access:
 
     def hold(self, now: float, seconds: float) -> None:
         """The platform asked to be left alone."""
-        self._hold_until = max(self._hold_until, now + seconds)
+        self.held_until = max(self.held_until, now + seconds)
 
     def stop(self, verdict: Verdict, now: float) -> bool:
         """Pause, or stay paused and probe more seldom. Returns whether it is new.

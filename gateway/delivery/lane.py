@@ -28,6 +28,7 @@ from gateway.delivery.followup import FollowUps
 from gateway.delivery.hand import Hand
 from gateway.delivery.ratelimit import RateLimit
 from gateway.delivery.retry import UNSEEN_WORDS
+from gateway.delivery.sender import RETRY_AFTER_MAX_S
 from gateway.delivery.serials import Serials
 from gateway.log import get_logger
 from gateway.model.delivery import Attempt, Kind, State, Verdict
@@ -184,6 +185,9 @@ class Lane:
         self._hand = Hand(row.cursor, settled)
         self._serials.parked(waiting)
         self._access.frozen_s = row.frozen_s
+        if row.held_until is not None:  # no longer than it can have asked for, should the clock have been set back
+            now = self._clock.now()
+            self._access.hold(now, min(row.held_until - now, RETRY_AFTER_MAX_S))
         if row.paused_at is not None:  # whatever was wrong may have been mended: one probe at once
             self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
 
@@ -366,7 +370,9 @@ class Lane:
         follow_up = self.instance.follow_up
         tried = judge.tried(answered, claims, outcome, now + follow_up.first_s if follow_up is not None else None)
         rows_done = [claim.seq for claim in claims if claim.due and claim.seq in outcome.taken]
-        await self._record(tried, rows_done, outcome.changes)
+        if outcome.hold_s:  # before it is written down, which may take its time
+            self._access.hold(now, outcome.hold_s)
+        await self._record(tried, rows_done, outcome.changes, held=bool(outcome.hold_s))
         open_ = {claim.seq for part in outcome.again for claim in part} | {claim.seq for claim in outcome.back}
         waits = {change.seq for change in outcome.changes if change.state is State.WAITING}
         self._finish([claim for claim in claims if claim.seq not in open_], waits)
@@ -386,8 +392,6 @@ class Lane:
         if outcome.trouble:
             was_open = access.breaker.is_open
             access.breaker.failed(now)
-            if outcome.hold_s:
-                access.hold(now, outcome.hold_s)
             if access.breaker.is_open and not was_open:
                 log.warning("breaker_opened", instance=name, code=outcome.code, status=answered.status)
             return
@@ -432,14 +436,22 @@ class Lane:
         self._buffer.clear()
         self._hand.let_go([*(claim.seq for claim in given), *unclaimed])
 
-    async def _record(self, tried: Tried | None, rows_done: list[int], changes: Sequence[Change]) -> None:
-        """Write down an attempt and changes, those that gathered included, and how far everything is settled."""
+    async def _record(
+        self, tried: Tried | None, rows_done: list[int], changes: Sequence[Change], *, held: bool = False
+    ) -> None:
+        """Write down an attempt and changes, those that gathered included, and how far everything is settled.
+
+        `held`: and until when the platform asked to be left alone.
+        """
         gathered, self._changes = self._changes, []
         everything = [*gathered, *changes]
         lane, cursor, now = self._id, self._hand.cursor, self._clock.now()
+        until = self._access.held_until if held else None
 
         def work(db: Connection) -> None:
-            lanes.record(db, lane, cursor=cursor, tried=tried, settled=rows_done, changes=everything, now=now)
+            lanes.record(
+                db, lane, cursor=cursor, tried=tried, settled=rows_done, changes=everything, now=now, held_until=until
+            )
 
         await self._write(work)
         self._cursor = max(self._cursor, cursor)

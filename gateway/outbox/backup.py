@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.model.errors import OutboxError
 from gateway.outbox.engine import FileLock, connect, sqlite3, transaction, translated
-from gateway.outbox.lanes import LaneRow, settled_after
+from gateway.outbox.lanes import LANE_COLUMNS, LaneRow, settled_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,8 +137,7 @@ def resume(db: Connection) -> None:
     if when is None:
         return
     with transaction(db):
-        columns = "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s"
-        for row in db.execute(f"SELECT {columns} FROM lane").fetchall():
+        for row in db.execute(f"SELECT {LANE_COLUMNS} FROM lane").fetchall():
             _doubt(db, LaneRow(*row), when)
         db.execute("DROP TABLE backup")
 

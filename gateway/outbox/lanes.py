@@ -27,6 +27,10 @@ _FREE = (
 )
 
 
+#: What a `LaneRow` is made of.
+LANE_COLUMNS = "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s, held_until"
+
+
 @dataclass(frozen=True, slots=True)
 class LaneRow:
     """Where a lane stands."""
@@ -38,6 +42,8 @@ class LaneRow:
     pause_code: str
     pause_message: str
     frozen_s: float
+    #: The platform asked to be left alone until then, Unix seconds; `None` if it did not.
+    held_until: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,7 @@ def end_of_log(db: Connection) -> int:
 def open_lane(db: Connection, instance: str, end: int) -> LaneRow:
     """The lane of an instance; a new one starts at the end of the log."""
     db.execute("INSERT OR IGNORE INTO lane (instance, cursor) VALUES (?, ?)", (instance, end - 1))
-    row = db.execute(
-        "SELECT id, instance, cursor, paused_at, pause_code, pause_message, frozen_s FROM lane WHERE instance = ?",
-        (instance,),
-    ).fetchone()
+    row = db.execute(f"SELECT {LANE_COLUMNS} FROM lane WHERE instance = ?", (instance,)).fetchone()
     return LaneRow(*row)
 
 
@@ -216,10 +219,12 @@ def record(
     settled: Sequence[int],
     changes: Sequence[Change],
     now: float,
+    held_until: float | None = None,
 ) -> None:
     """Write down an attempt and what it means: `settled` deliveries lose their row, `changes` get one.
 
-    The caller's lane owns the deliveries (one dispatcher at a time), so that nothing is compared first.
+    `held_until`: when the platform wants to be asked again, if its answer said so. The caller's lane owns the
+    deliveries (one dispatcher at a time), so that nothing is compared first.
     """
     if tried is not None:
         _insert_attempt(db, lane, tried, now)
@@ -232,6 +237,8 @@ def record(
         )
     if cursor is not None:
         db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
+    if held_until is not None:
+        db.execute("UPDATE lane SET held_until = ? WHERE id = ?", (held_until, lane))
 
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:
@@ -416,8 +423,5 @@ def lane_ids(db: Connection, instances: Iterable[str]) -> list[int] | None:
 def paused(db: Connection, instances: Iterable[str]) -> list[LaneRow]:
     """Which of these destinations are paused, as the process that dispatches wrote it down."""
     wanted = set(instances)
-    rows = db.execute(
-        "SELECT id, instance, cursor, paused_at, pause_code, pause_message, frozen_s FROM lane "
-        "WHERE paused_at IS NOT NULL"
-    )
+    rows = db.execute(f"SELECT {LANE_COLUMNS} FROM lane WHERE paused_at IS NOT NULL")
     return [row for row in (LaneRow(*one) for one in rows) if row.instance in wanted]

@@ -150,6 +150,12 @@ def m003_what_a_platform_blames(db: Any) -> None:
     db.execute("ALTER TABLE delivery ADD COLUMN field TEXT NOT NULL DEFAULT ''")
 
 
+@migrations()
+def m004_when_a_platform_wants_to_be_asked_again(db: Any) -> None:
+    """Until when it asked to be left alone, so that a process that starts leaves it alone too."""
+    db.execute("ALTER TABLE lane ADD COLUMN held_until REAL")  # Unix seconds; NULL: it did not ask
+
+
 def migrate(db: Connection, path: Path) -> None:
     """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.model.delivery import State
-from gateway.outbox.lanes import SETTLING, LaneRow, end_of_log
+from gateway.outbox.lanes import LANE_COLUMNS, SETTLING, LaneRow, end_of_log
 from gateway.outbox.packing import unpack_seqs
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class AttemptRow:
 
 def lane_rows(db: Connection) -> dict[str, LaneRow]:
     """Instance → where its lane stands."""
-    columns = "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s"
-    rows = db.execute(f"SELECT {columns} FROM lane ORDER BY id")
+    rows = db.execute(f"SELECT {LANE_COLUMNS} FROM lane ORDER BY id")
     return {row[1]: LaneRow(*row) for row in rows.fetchall()}
 
 

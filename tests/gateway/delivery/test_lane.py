@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.config import ConsentSettings
+from gateway.delivery.sender import RETRY_AFTER_MAX_S
 from gateway.model.errors import OutboxFull
 from gateway.outbox import lanes
 from gateway.plugin import Limits, Request, Retry
@@ -707,3 +708,51 @@ async def test_a_delivery_put_back_does_not_go_before_earlier_new_ones_of_its_ke
     async with world.running():
         await world.clock.until(world.settled("a", "b"))
     assert world.platform.requests == [["a"], ["b"]]
+
+
+async def test_a_lane_that_starts_again_leaves_the_platform_alone_until_its_retry_after(world, use):
+    """A reload, a restart or a crash is no reason to ask before the time that the platform said."""
+    world.configured(use(batch_size=1))
+    world.platform.answer = lambda ids: (
+        httpx.Response(429, headers={"Retry-After": "600"}) if len(world.platform.requests) == 1 else "ok"
+    )
+    async with world.running() as dispatcher:
+        await world.post("a", "b")
+        await world.clock.until(lambda: world.lane().held_until)
+        dispatcher.reload(world.configured(use(batch_size=2)))
+        await world.clock.pass_s(60)
+    async with world.running():
+        await world.clock.until(world.settled("a", "b"))
+    assert len(world.platform.requests) > 1
+    assert world.platform.times[1] - world.platform.times[0] >= 600
+
+
+async def test_a_clock_that_was_set_back_holds_a_lane_no_longer_than_a_retry_after_may_be(world, use):
+    world.configured(use())
+    far = world.clock.now() + 30 * 86_400
+    world.outbox.write_blocking(lambda db: db.execute("UPDATE lane SET held_until = ?", (far,)) and None)
+    started = world.clock.now()
+    async with world.running():
+        await world.post("a")
+        await world.clock.until(world.settled("a"), within_s=100_000)
+    assert world.platform.times[0] - started == pytest.approx(RETRY_AFTER_MAX_S, abs=1)
+
+
+async def test_others_in_flight_heed_a_retry_after_that_cannot_be_written_down_yet(world, use):
+    """A full disk keeps the answer waiting to be recorded, not what it asks for."""
+    world.configured(use(batch_size=1, max_concurrency=2, rate=1.0, burst=1))
+    world.platform.answer = lambda ids: (
+        httpx.Response(429, headers={"Retry-After": "100"}) if len(world.platform.requests) == 1 else "ok"
+    )
+    real, refusals = world.outbox.write, iter(range(20))
+
+    async def write(work, *, size=0):
+        if world.platform.requests and next(refusals, None) is not None:
+            raise OutboxFull("no space left on the disk")
+        return await real(work, size=size)
+
+    world.outbox.write = write
+    await world.post("a", "b", "c")
+    async with world.running():
+        await world.clock.until(world.settled("a", "b", "c"))
+    assert world.platform.times[1] - world.platform.times[0] >= 100
