@@ -114,7 +114,7 @@ class FakeClock:
         limit = self.time + within_s
         await self._settle()
         while not done():
-            following = min((at for at, _ in self._waiting), default=math.inf)
+            following = self._following()
             assert following <= limit, f"not within {within_s} s"
             self._advance(following)
             await self._settle()
@@ -122,8 +122,12 @@ class FakeClock:
     async def pass_s(self, seconds: float) -> None:
         """Let this much time pass."""
         end = self.time + seconds
-        await self.until(lambda: min((at for at, _ in self._waiting), default=math.inf) > end, within_s=math.inf)
+        await self.until(lambda: self._following() > end, within_s=math.inf)
         self.time = max(self.time, end)
+
+    def _following(self) -> float:
+        """When the next of those who wait has waited long enough."""
+        return min((at for at, _ in self._waiting), default=math.inf)
 
     def _advance(self, to: float) -> None:
         self.time = max(self.time, to)
