@@ -10,10 +10,12 @@ import contextlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from bench import setup
 from bench.events import numbered
@@ -154,7 +156,10 @@ async def _measure(one: Built, record: Record, turn: int) -> dict[str, float]:
 
 
 async def _accept(one: Built, record: Record) -> float:
-    records = [replace(record, dedup_key=int.from_bytes(os.urandom(8), "little", signed=True)) for _ in range(ACCEPTED)]
+    records = [
+        msgspec.structs.replace(record, dedup_key=int.from_bytes(os.urandom(8), "little", signed=True))
+        for _ in range(ACCEPTED)
+    ]
     groups = [records[at : at + GROUP] for at in range(0, ACCEPTED, GROUP)]
     begun = time.process_time()
     for group in groups:

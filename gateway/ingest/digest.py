@@ -10,14 +10,17 @@ from gateway.privacy.hashing import CLEAR_KEYS, hash_user_data
 if TYPE_CHECKING:
     from gateway.ingest.draft import Draft, Setup
 
+#: Kept as they are for platforms that want them so.
+PLACES = tuple(sorted(CLEAR_KEYS))
+
 
 def digest(draft: Draft, setup: Setup) -> None:
     """Hash the match keys and drop them. Nothing of who it was is kept when nobody may have the event."""
     if draft.routing is not None and draft.routing.anonymous:
         draft.user_data = {}
         return
-    for key in sorted(CLEAR_KEYS & draft.user_data.keys()):  # kept as they are for platforms that want them so
-        if holds_email(draft.user_data[key]):
+    for key in PLACES:
+        if key in draft.user_data and holds_email(draft.user_data[key]):
             draft.warn(f"/user_data/{key}", *REMOVED)
             del draft.user_data[key]
     hashed = hash_user_data(draft.user_data, setup.plan, draft.source.default_country)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.config import Source
+import msgspec
+
 from gateway.ingest.gate import Gate, Routing, Seen
 from gateway.model.errors import Fault
 from gateway.privacy.hashing import DigestPlan
 from gateway.schema import MAX_FAULTS
+
+if TYPE_CHECKING:
+    from gateway.config import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ class Setup:
     url_parameters: frozenset[str] | None
 
 
-@dataclass(slots=True)
-class Draft:
-    """One event between two stages. Stages change it in place; it never leaves the door."""
+class Draft(msgspec.Struct):
+    """One event between two stages. Stages change it in place; it never leaves the door.
+
+    A struct, as is what else is made for each event: it costs a fifth of a dataclass.
+    """
 
     #: The event as posted, valid against the schema after the first stage.
     raw: dict[str, Any]
@@ -51,20 +57,20 @@ class Draft:
     odd: bool = False
     #: How many faults are told if it is refused.
     most_faults: int = MAX_FAULTS
-    warnings: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = []
 
     event_id: str = ""
     event_time: float = 0.0
     action_source: str = "website"
     event_source_url: str | None = None
     referrer_url: str | None = None
-    user_data: dict[str, Any] = field(default_factory=dict)
-    custom_data: dict[str, Any] = field(default_factory=dict)
+    user_data: dict[str, Any] = {}
+    custom_data: dict[str, Any] = {}
     #: The consent object, the region that counts, and whether click ids may be used.
     seen: Seen = None  # type: ignore[assignment]  # set by the second stage
     routing: Routing | None = None
-    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    clear: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, tuple[str, ...]] = {}
+    clear: dict[str, str] = {}
 
     @property
     def event_name(self) -> str:

@@ -16,6 +16,8 @@ from gateway.privacy.minimize import without_browser_ids
 from gateway.privacy.scrub import scrub_url, scrub_value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.ingest.draft import Draft, Setup
 
 #: `custom_data` that may come as a decimal string and is kept as a number.
@@ -53,15 +55,17 @@ def enrich(draft: Draft, setup: Setup) -> None:
     draft.seen = setup.gate.consent_of(raw.get("consent"), draft.hints, draft.source)
     allowed = draft.seen.click_ids
     _click_ids(draft, allowed)
-    draft.event_source_url = _url(draft, setup, "event_source_url", allowed)
-    draft.referrer_url = _url(draft, setup, "referrer_url", allowed)
+    if "event_source_url" in raw:
+        draft.event_source_url = _url(draft, setup, "event_source_url", allowed)
+    if "referrer_url" in raw:
+        draft.referrer_url = _url(draft, setup, "referrer_url", allowed)
 
 
 def _event_id(draft: Draft) -> str:
     given = draft.raw.get("event_id")
     if given is not None:
-        return text_id(given)
-    stands_in = draft.custom_data.get(ID_FROM.get(draft.event_name, ""))
+        return given if isinstance(given, str) else text_id(given)
+    stands_in = draft.custom_data.get(ID_FROM.get(draft.raw["event_name"], ""))
     if stands_in and len(str(stands_in)) <= LONGEST_ID:
         return str(stands_in)
     draft.warn("/event_id", "event_id_generated", "no event_id: a copy of this event will count as another one")
@@ -69,7 +73,8 @@ def _event_id(draft: Draft) -> str:
 
 
 def _name(draft: Draft) -> None:
-    if draft.event_name not in STANDARD_NAMES and (near := _near_miss(draft.event_name)):
+    name = draft.raw["event_name"]
+    if name not in STANDARD_NAMES and (near := _near_miss(name)):
         draft.warn("/event_name", "near_standard_name", f"taken as a custom event; the standard name is {near}")
 
 
@@ -80,25 +85,14 @@ def _near_miss(name: str) -> str | None:
 
 def _custom_data(draft: Draft) -> dict[str, Any]:
     given = draft.raw.get("custom_data")
-    data, removed = scrub_value(given) if given else ({}, ())
-    for tail in removed:
-        draft.warn(f"/custom_data{tail}", *REMOVED)
-    if data is given:
-        data = dict(given)
-    for key in MONEY:
-        if isinstance(data.get(key), str):
-            data[key] = number(data[key])
-    for key in IDS:
-        if isinstance(data.get(key), int | float):
-            data[key] = text_id(data[key])
-    if "currency" in data:
-        data["currency"] = data["currency"].upper()
-    if "contents" in data:
-        data["contents"] = [_content(entry) for entry in data["contents"]]
-    if "content_ids" in data:
-        ids = data["content_ids"]
-        data["content_ids"] = [text_id(one) for one in (ids if isinstance(ids, list) else [ids])]
-    if draft.event_name in WITH_MONEY:
+    if not given:
+        data: dict[str, Any] = {}
+    else:
+        data, removed = scrub_value(given)
+        for tail in removed:
+            draft.warn(f"/custom_data{tail}", *REMOVED)
+        data = {key: ONE_FORM[key](value) if key in ONE_FORM else value for key, value in data.items()}
+    if draft.raw["event_name"] in WITH_MONEY:
         for key in ("value", "currency"):
             if key not in data:
                 draft.warn(f"/custom_data/{key}", f"missing_{key}", "destinations that need it skip the event")
@@ -106,13 +100,23 @@ def _custom_data(draft: Draft) -> dict[str, Any]:
 
 
 def _content(entry: dict[str, Any]) -> dict[str, Any]:
-    entry = dict(entry)
-    if isinstance(entry.get("id"), int | float):
-        entry["id"] = text_id(entry["id"])
-    for key in ("item_price", "quantity"):
-        if isinstance(entry.get(key), str):
-            entry[key] = number(entry[key])
-    return entry
+    return {key: OF_CONTENT[key](value) if key in OF_CONTENT else value for key, value in entry.items()}
+
+
+def _contents(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_content(entry) for entry in entries]
+
+
+def _content_ids(ids: Any) -> list[str]:
+    return [text_id(one) for one in (ids if isinstance(ids, list) else [ids])]
+
+
+def _amount(value: str | float) -> float:
+    return number(value) if isinstance(value, str) else value
+
+
+def _id(value: Any) -> Any:
+    return text_id(value) if isinstance(value, int | float) else value
 
 
 def is_address(text: str) -> bool:
@@ -134,6 +138,17 @@ def number(text: str) -> float:
     """A decimal string as the number it is: an integer where it is one."""
     value = Decimal(text)
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+#: Keys of `custom_data`, and of an entry of its `contents`, that are brought into one form → how.
+ONE_FORM: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(MONEY, _amount),
+    **dict.fromkeys(IDS, _id),
+    "currency": str.upper,
+    "contents": _contents,
+    "content_ids": _content_ids,
+}
+OF_CONTENT: dict[str, Callable[[Any], Any]] = {"id": _id, "item_price": _amount, "quantity": _amount}
 
 
 def _from_browser(draft: Draft) -> None:
@@ -165,12 +180,10 @@ def _click_ids(draft: Draft, allowed: bool) -> None:
         user_data.pop("fbclid", None)
 
 
-def _url(draft: Draft, setup: Setup, key: str, click_ids_allowed: bool) -> str | None:
-    url = draft.raw.get(key)
-    if url is None:
-        return None
+def _url(draft: Draft, setup: Setup, key: str, click_ids_allowed: bool) -> str:
+    url = draft.raw[key]
     scrubbed, removed = scrub_url(url, keep_click_ids=click_ids_allowed, parameters=setup.url_parameters)
     plain = without_encoded(scrubbed)
-    if plain is not scrubbed or any(name not in _CLICK_IDS for name in removed):
+    if plain is not scrubbed or (removed and any(name not in _CLICK_IDS for name in removed)):
         draft.warn(f"/{key}", "personal_data_removed", "personal data in the address was removed")
     return plain

@@ -98,8 +98,12 @@ class Gate:
         gpc = hints is not None and hints.gpc
         if raw and not _STRINGS.isdisjoint(raw):  # long, and different for each visitor: not kept
             return self._seen(raw, gpc, source)
-        key = (source.region, gpc, tuple(map(_hashable, raw.items())) if raw else ())
-        found = self._consents.get(key)
+        key = (source.region, gpc, *(raw.items() if raw else ()))
+        try:
+            found = self._consents.get(key)
+        except TypeError:  # `gpp_sid` is a list
+            key = (source.region, gpc, *map(_hashable, raw.items() if raw else ()))
+            found = self._consents.get(key)
         if found is None:
             found = self._seen(raw or {}, gpc, source)
             _keep(self._consents, key, found)

@@ -10,8 +10,6 @@ from gateway.privacy.personal import decoded, has_email
 from gateway.privacy.scrub import MARK, scrub_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.ingest.draft import Draft
 
 #: Code and message of the warning about whatever is taken out.
@@ -38,18 +36,22 @@ def _decodes_to_email(text: str) -> bool:
 
 def holds_email(value: Any) -> bool:
     """Whether a text, or one in a list, holds an e-mail address."""
-    if isinstance(value, list):
-        return any(map(holds_email, value))
-    if not isinstance(value, str) or not ("@" in value or "%" in value or not value.isascii()):
-        return False
-    return has_email(decoded(value))
+    if isinstance(value, str):
+        return ("@" in value or "%" in value or not value.isascii()) and has_email(decoded(value))
+    return isinstance(value, list) and any(map(holds_email, value))
 
 
-def without_emails(draft: Draft, key: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def without_emails(draft: Draft, key: str, part: dict[str, Any]) -> dict[str, Any]:
     """A closed part of the event without the values that hold an address, with a warning for each.
 
     Its keys are known, so that only values can be at fault; an open object below it is scrubbed as `custom_data` is.
+    The same object comes back when nothing was found.
     """
+    for value in part.values():
+        if type(value) is not str or "@" in value or "%" in value or not value.isascii():
+            break
+    else:  # nearly always
+        return part
     kept: dict[str, Any] = {}
     for name, value in part.items():
         new = scrub_value(value)[0] if isinstance(value, dict) else value

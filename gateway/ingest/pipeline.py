@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import anyio.lowlevel
 
@@ -16,14 +15,13 @@ from gateway.ingest.gate import Gate, gate
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
-from gateway.outbox import Record
 from gateway.privacy.hashing import DigestPlan
 from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
     from gateway.config import Settings, Source
     from gateway.ingest.decode import Body
-    from gateway.outbox import Appended, Outbox
+    from gateway.outbox import Appended, Outbox, Record
 
 Stage: TypeAlias = Callable[[Draft, Setup], None]
 
@@ -38,8 +36,7 @@ EXPLAINED = 20
 SLICE = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """One event after the stages: what is to be stored, or why it is refused."""
 
     draft: Draft

@@ -38,7 +38,7 @@ def record(draft: Draft, setup: Setup) -> Record:
     if routing is None:
         raise RuntimeError("the gate has not been asked")
     user_data = without_emails(draft, "user_data", draft.user_data)
-    clear: dict[str, str] = dict(draft.clear)
+    clear = dict(draft.clear)
     for key in SHORT_LIVED:
         if key in user_data:
             clear[key] = user_data.pop(key)
@@ -61,9 +61,10 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload["test"] = raw["test"]
     if "destinations" in raw:  # for a replay to destinations that came later; a key may be anything, an address too
         payload["destinations"] = {name: on for name, on in raw["destinations"].items() if NAMED.fullmatch(name)}
-    for key, url in (("event_source_url", draft.event_source_url), ("referrer_url", draft.referrer_url)):
-        if url:
-            payload[key] = scrub_url(url, keep_click_ids=False)[0] if routing.anonymous else url
+    if draft.event_source_url:
+        payload["event_source_url"] = _address(draft.event_source_url, anonymous=routing.anonymous)
+    if draft.referrer_url:
+        payload["referrer_url"] = _address(draft.referrer_url, anonymous=routing.anonymous)
     if "context" in raw and not routing.anonymous:
         payload["context"], removed = scrub_value(raw["context"])
         for tail in removed:
@@ -81,6 +82,10 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload=_encode(payload),
         clear=_encode(clear) if clear else None,
     )
+
+
+def _address(url: str, *, anonymous: bool) -> str:
+    return scrub_url(url, keep_click_ids=False)[0] if anonymous else url
 
 
 def _part(draft: Draft, key: str, *, anonymous: bool) -> Mapping[str, Any]:

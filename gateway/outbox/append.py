@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from gateway.outbox.engine import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One event, ready to be stored."""
 
     #: Hash of dedup group, event name and event id: `packing.key_hash`.
@@ -39,8 +37,7 @@ class Record:
     clear: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """What became of one record."""
 
     #: Its number in the log; for a duplicate, the first copy's.

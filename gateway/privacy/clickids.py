@@ -83,7 +83,7 @@ def click_ids_from_url(url: str) -> dict[str, str]:
         name, _, value = part.partition("=")
         key = PARAMETERS.get(name)
         if key is None:
-            if name.lower() != "sccid":
+            if len(name) != 5 or name.lower() != "sccid":
                 continue
             key = "sc_click_id"
         value = unquote(value) if "%" in value else value
@@ -122,8 +122,11 @@ def click_ids(
 
     `first_seen_s`: the event's time in Unix seconds, so that a repeat of the event builds the same `fbc`.
     """
-    found = {**ids_from_cookies(cookies), **(click_ids_from_url(url) if url else {})}
-    found = {key: value for key, value in found.items() if not user_data.get(key)}
+    found = ids_from_cookies(cookies) if cookies else {}
+    if url:
+        found |= click_ids_from_url(url)
+    if found:
+        found = {key: value for key, value in found.items() if not user_data.get(key)}
     fbclid = user_data.get("fbclid") or found.get("fbclid")
     if isinstance(fbclid, str) and not user_data.get("fbc"):
         found["fbc"] = fbc_for(fbclid, found.get("fbc"), first_seen_s)

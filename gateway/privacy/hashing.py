@@ -7,17 +7,17 @@ distinct rule that some configured destination declares.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.model.errors import ConfigError, Fault
 from gateway.model.event import MATCH_KEYS
 from gateway.privacy import phones
-from gateway.privacy.normalize import NOWHERE, RULES, Place, RuleFunction
+from gateway.privacy.normalize import AGREED, NOWHERE, RULES, Place, RuleFunction
 from gateway.privacy.places import country_code
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class _Step:
     digests: tuple[tuple[int, str, RuleFunction], ...]
     #: Bits of rules that agree → key of `Hashed.digests`.
     labels: _Labels
+    #: The text that all rules make of an ordinary value, `None` of another, and their label together.
+    agreed: Callable[[str], str | None] | None
+    together: str
     #: (key of `Hashed.clear`, rule's function).
     clear: tuple[tuple[str, RuleFunction], ...]
     cached: bool
@@ -98,11 +101,10 @@ class DigestPlan:
         return cls.of([*declared, *usual])
 
     @cached_property
-    def steps(self) -> tuple[_Step, ...]:
-        """The plan in the form that hashing runs through."""
-        return tuple(
-            _step(key, self.digests.get(key, ()), self.clear.get(key, ())) for key in {**self.digests, **self.clear}
-        )
+    def steps(self) -> tuple[tuple[str, _Step], ...]:
+        """The plan in the form that hashing runs through: each key with what is to be made of it."""
+        keys = {**self.digests, **self.clear}
+        return tuple((key, _step(key, self.digests.get(key, ()), self.clear.get(key, ()))) for key in keys)
 
 
 def _add(rules: dict[str, tuple[str, ...]], key: str, rule: str) -> None:
@@ -115,18 +117,21 @@ def _add(rules: dict[str, tuple[str, ...]], key: str, rule: str) -> None:
 
 
 def _step(key: str, rules: tuple[str, ...], clear: tuple[str, ...]) -> _Step:
+    agreed, among = AGREED.get(key, (None, frozenset()))
+    labels = _Labels(key, rules)
     return _Step(
         key=key,
         digests=tuple((1 << at, rule, RULES[rule].function) for at, rule in enumerate(rules)),
-        labels=_Labels(key, rules),
+        labels=labels,
+        agreed=agreed if among.issuperset(rules) and not clear else None,
+        together=labels[(1 << len(rules)) - 1],
         clear=tuple((f"{key}:{rule}", RULES[rule].function) for rule in clear),
         cached=key in CACHED_KEYS,
         ambiguous=key == "phone" and len(rules) > 1,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(NamedTuple):
     """What remains of `user_data`."""
 
     #: What is not a match key, as it came.
@@ -155,15 +160,20 @@ def hash_user_data(user_data: Mapping[str, Any], plan: DigestPlan, default_count
     digests: dict[str, tuple[str, ...]] = {}
     clear: dict[str, str] = {}
     warnings: list[Fault] = []
-    for step in plan.steps:
-        value = user_data.get(step.key)
-        if value is None:
+    for key, step in plan.steps:
+        if key not in user_data:
             continue
-        if isinstance(value, str) and len(value) < DIGEST_LENGTH:  # nearly always
+        value = user_data[key]
+        if type(value) is str and len(value) < DIGEST_LENGTH:  # nearly always
+            agreed = step.agreed
+            if agreed is not None and (text := agreed(value)) is not None:
+                digests[step.together] = (sha256(text.encode()).hexdigest(),)
+                continue
             if step.cached:
                 found, plain, refused = _cached(step, value, place.country)
                 digests.update(found)
-                clear.update(plain)
+                if plain:
+                    clear.update(plain)
             else:
                 refused = _hash_text(step, value, place, digests, clear)
             if refused is not None and value and not value.isspace():

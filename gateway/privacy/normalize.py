@@ -244,6 +244,27 @@ def madid_lowercase(value: str, place: Place = NOWHERE) -> str | None:
     return None if text is None or not text.strip("0-") else text
 
 
+def plain_email(value: str) -> str | None:
+    """An ordinary address that is not Google's, on which the rules for addresses agree."""
+    if not _EMAIL_ASCII.fullmatch(value):
+        return None
+    text = value.lower()
+    return None if text.endswith(GMAIL) else text
+
+
+def plain_name(value: str) -> str | None:
+    """One word of ASCII letters that is no title: every rule for names only makes it lower case."""
+    if not (value.isascii() and value.isalpha()):
+        return None
+    text = value.lower()
+    return None if text in HONORIFICS else text
+
+
+def plain_id(value: str) -> str | None:
+    """An id that is trimmed and in lower case already."""
+    return value if value.isascii() and value == value.strip().lower() and id_trimmed(value) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A named way to normalise a value. What it does stands in the docstring of its function."""
@@ -313,4 +334,13 @@ RULES: dict[str, Rule] = {
         Rule(id_lowercase, (*_IDS, "pin_unauth"), _ID, PINTEREST, ((" Cust-42 ", None, "cust-42"),)),
         Rule(madid_lowercase, ("madid",), "an advertising id, not all zeros", TIKTOK_APP, (("AB-1", None, "ab-1"),)),
     )
+}
+
+#: Match key → what all these rules make of an ordinary value, `None` of one that they may write differently. It only
+#: saves asking each of them.
+AGREED: dict[str, tuple[Callable[[str], str | None], frozenset[str]]] = {
+    "email": (plain_email, frozenset({"email_plain", "email_gmail"})),
+    "first_name": (plain_name, frozenset({"name_spaced", "name_compact", "name_verbatim", "given_name_google"})),
+    "last_name": (plain_name, frozenset({"name_spaced", "name_compact", "name_verbatim", "family_name_google"})),
+    "external_id": (plain_id, frozenset({"id_trimmed", "id_lowercase"})),
 }

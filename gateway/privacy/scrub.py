@@ -45,7 +45,9 @@ _SUSPECT_PART = re.compile(
 )
 _NESTED = re.compile(r"(?:^|[?&;#])([^=&?#;]{1,64})=")
 _SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?")
-_PLAIN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
+#: A name that is longer may be a value that got lost: it is told to nobody and not remembered.
+LONGEST_NAME = 40
+_PLAIN = re.compile(rf"[A-Za-z0-9_.\[\]-]{{1,{LONGEST_NAME}}}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _ID_KEY = re.compile(r"(?:.*_)?ids?|.*[a-z]Ids?|sku|gtin", re.DOTALL)
 _RAW_PLUS = re.compile(r"\+[1-9]\d{9,14}(?!\d)")
@@ -132,7 +134,9 @@ def _taken_out(part: str, keep_click_ids: bool, parameters: Allow | None) -> str
         parameters is None
         and value.isalnum()
         and value.isascii()
-        and _PLAIN.fullmatch(raw_name)
+        and raw_name.isascii()
+        and raw_name.isidentifier()
+        and len(raw_name) <= LONGEST_NAME
         and _ordinary(raw_name)
     ):
         return None  # nearly always

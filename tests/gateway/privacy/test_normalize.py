@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.privacy.normalize import RULES, Place, Rule
+from gateway.privacy.normalize import AGREED, RULES, Place, Rule
 
 # (rule, raw, country, normalised, SHA-256); None for the digest where the platform takes the value in the clear.
 META = (
@@ -596,3 +596,25 @@ def test_codes_come_out_in_their_own_letters(text: str) -> None:
     ):
         found = RULES[name].function(text, Place())
         assert found is None or re.fullmatch(alphabet, found)
+
+
+@pytest.mark.parametrize("key", AGREED)
+@pytest.mark.parametrize("country", [None, "US"])
+@given(
+    value=st.text(max_size=20)
+    | st.from_regex(r"\A[ A-Za-z0-9_.+-]{1,12}(@(gmail|example|googlemail)\.com)? ?\Z")
+    | st.sampled_from(["Mr", "DR", "jr", "III", "null", "Undefined", "c-1", "C-1", "Jo.Doe+x@gmail.com", "a@b.co", "ſ"])
+)
+def test_what_all_rules_are_said_to_agree_on_they_agree_on(key: str, country: str | None, value: str) -> None:
+    agreed, rules = AGREED[key]
+    text = agreed(value)
+    if text is not None:
+        assert {RULES[rule].function(value, Place(country)) for rule in rules} == {text}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("email", "Jo@example.com"), ("first_name", "Jane"), ("last_name", "Doe"), ("external_id", "c-1")],
+)
+def test_an_ordinary_value_is_agreed_on(key: str, value: str) -> None:
+    assert AGREED[key][0](value) == value.lower()
