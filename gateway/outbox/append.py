@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.outbox.engine import Connection
+
+
+#: Rows in one statement: SQLite takes 999 values or more.
+ROWS = 32
+MARKS = ", ".join("?" * ROWS)
+#: Number of keys → what looks them up.
+LOOK_UP = {
+    1: "SELECT key, seq FROM index_.dedup WHERE key = ?",
+    ROWS: f"SELECT key, seq FROM index_.dedup WHERE key IN ({MARKS})",
+}
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -64,7 +76,7 @@ class Log:
     def attach(self, db: Connection) -> None:
         """Make the index and fill it from the database. Called once, before the first group."""
         db.execute("ATTACH ':memory:' AS index_")
-        db.execute("CREATE TABLE index_.dedup (key INTEGER PRIMARY KEY, seq INTEGER NOT NULL)")
+        db.execute("CREATE TABLE index_.dedup (key INTEGER PRIMARY KEY, seq INTEGER)")  # see insert_rows on NOT NULL
         oldest = self._clock() - self._window_s
         db.execute("BEGIN")  # one view of the log: another process may be writing
         rows = db.execute(
@@ -105,17 +117,15 @@ class Log:
         fresh: list[Record] = []
         consented: list[tuple[Record, int]] = []
         first = seq = self._next_seq
-        execute = db.execute
+        known = self._known(db, [record.dedup_key for record in records])
         for record in records:
-            added = execute("INSERT OR IGNORE INTO index_.dedup VALUES (?, ?)", (record.dedup_key, seq))
-            if added.rowcount != 1:
-                earlier = execute("SELECT seq FROM index_.dedup WHERE key = ?", (record.dedup_key,)).fetchone()[0]
-                if earlier >= self._oldest_seq:
-                    results.append(Appended(earlier, True))
-                    if record.consented:
-                        consented.append((record, earlier))
-                    continue
-                execute("UPDATE index_.dedup SET seq = ? WHERE key = ?", (seq, record.dedup_key))
+            earlier = known.get(record.dedup_key)
+            if earlier is not None:
+                results.append(Appended(earlier, True))
+                if record.consented:
+                    consented.append((record, earlier))
+                continue
+            known[record.dedup_key] = seq
             results.append(Appended(seq, False))
             fresh.append(record)
             seq += 1
@@ -125,6 +135,17 @@ class Log:
         for record, earlier in consented:
             self._reopen(db, record, earlier)
         return results
+
+    def _known(self, db: Connection, keys: Sequence[int]) -> dict[int, int]:
+        """Those of the keys that are taken within the window → the first copy's number in the log."""
+        found: dict[int, int] = {}
+        for at in range(0, len(keys), ROWS):
+            part = keys[at : at + ROWS]
+            if 1 < len(part) < ROWS:  # so that there are two statements, not one for each number of keys
+                part = [*part, *[part[0]] * (ROWS - len(part))]
+            rows = db.execute(LOOK_UP[len(part)], part)
+            found.update((key, seq) for key, seq in rows if seq >= self._oldest_seq)
+        return found
 
     def sweep(self, db: Connection, slices: int, index: int) -> None:
         """Drop keys past the dedup window from slice `index` of `slices` of the index."""
@@ -165,24 +186,28 @@ class Log:
             )
 
     def _insert(self, db: Connection, fresh: list[Record], first: int) -> None:
-        db.executemany(
-            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
+        decision = self._decision
+        insert_rows(
+            db,
+            "INSERT OR FAIL INTO event",
             [
                 (
-                    first + offset,
+                    seq,
                     one.received_at,
                     one.source,
                     one.event_name,
                     one.event_id,
-                    self._decision(db, one.decision),
+                    decision(db, one.decision),
                     one.payload,
                 )
-                for offset, one in enumerate(fresh)
+                for seq, one in enumerate(fresh, first)
             ],
         )
-        clear = [(first + offset, one.clear) for offset, one in enumerate(fresh) if one.clear is not None]
-        if clear:
-            db.executemany("INSERT INTO clear VALUES (?, ?)", clear)
+        clear = [(seq, one.clear) for seq, one in enumerate(fresh, first) if one.clear is not None]
+        insert_rows(db, "INSERT OR FAIL INTO clear", clear)
+        # a key that is there already has passed its window
+        keys = [(one.dedup_key, seq) for seq, one in enumerate(fresh, first)]
+        insert_rows(db, "INSERT OR REPLACE INTO index_.dedup", keys)
         db.execute(
             "INSERT INTO intake VALUES (?, ?, ?, ?, ?)",
             (
@@ -204,6 +229,27 @@ class Log:
             self._decisions.clear()
         self._decisions[data] = number
         return int(number)
+
+
+def insert_rows(db: Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows, those of a large group with few statements.
+
+    Python's lock is let go and asked for again at each row that SQLite takes by itself, and an event loop that is busy
+    gives it back late. `OR FAIL`, or `OR REPLACE` where no column is NOT NULL, must be said: otherwise SQLite keeps
+    each page as it was, to undo a statement of many rows, although the whole group is undone when one fails.
+    """
+    whole = len(rows) - len(rows) % ROWS
+    for at in range(0, whole, ROWS):
+        part = rows[at : at + ROWS]
+        db.execute(_statement(insert, ROWS, len(part[0])), [*chain.from_iterable(part)])
+    if whole < len(rows):
+        db.executemany(_statement(insert, 1, len(rows[0])), rows[whole:])
+
+
+@cache
+def _statement(insert: str, rows: int, columns: int) -> str:
+    marks = ", ".join([f"({', '.join('?' * columns)})"] * rows)
+    return f"{insert} VALUES {marks}"
 
 
 def first_since(db: Connection, when: float) -> int:

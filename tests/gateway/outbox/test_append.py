@@ -7,9 +7,11 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.outbox import lanes
-from gateway.outbox.append import first_since
+from gateway.outbox.append import Log, first_since
+from gateway.outbox.engine import connect, sqlite3, transaction
 
 
 def events(outbox):
@@ -50,6 +52,43 @@ def test_a_copy_is_a_duplicate_and_is_not_stored(opened, record, put):
 def test_within_one_body_the_second_is_the_duplicate(opened, record, put):
     outbox = opened()
     assert put(outbox, record("a"), record("a"), record("b")) == [(1, False), (1, True), (2, False)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 31, 32, 33, 64, 100])
+def test_a_group_of_any_size_is_stored_whole_and_in_order(opened, record, put, time, size):
+    outbox = opened(window_s=1000)
+    put(outbox, record("past"))
+    time.now += 1001
+    _sweep(outbox)
+    put(outbox, record("known"))
+    body = [record(f"e{number}", clear=None if number % 3 else b"{}") for number in range(size)]
+    answers = put(outbox, *body, record("known"), *body, record("past"))
+    stored = [(3 + number, False) for number in range(size)]
+    again = [(seq, True) for seq, _ in stored]
+    assert answers == [*stored, (2, True), *again, (3 + size, False)]
+    names = ["past", "known", *(one.event_id for one in body), "past"]
+    assert events(outbox) == list(enumerate(names, 1))
+    with outbox.reading() as db:
+        assert db.execute("SELECT count(*) FROM clear").fetchone()[0] == 3 + sum(one.clear is not None for one in body)
+    assert put(outbox, *body, record("past")) == [*again, (3 + size, True)]
+
+
+def test_one_bad_record_of_a_large_group_leaves_nothing_of_it(opened, record):
+    outbox = opened()
+    bad = [record(f"e{number}") for number in range(40)]
+    bad[20] = replace(bad[20], source=None)
+    log = Log(1000)
+    db = connect(outbox.path)
+    log.attach(db)
+    with transaction(db):
+        log.sync(db)
+    with pytest.raises(sqlite3.IntegrityError), transaction(db):
+        log.append(db, bad)
+    log.forget()
+    with transaction(db):
+        assert [one.seq for one in log.append(db, bad[:20])] == list(range(1, 21))
+    db.close()
+    assert len(events(outbox)) == 20
 
 
 def test_another_source_shares_duplicates_only_within_a_group(opened, record, put):
