@@ -3,6 +3,7 @@
 python -m bench             all of them
 python -m bench stages      what an event costs on its way through the door, stage by stage
 python -m bench ingest      single events and batches of 100 against an endpoint that only reads and answers
+python -m bench naive       single events against an endpoint that commits each event, and posts each
 python -m bench dispatch    deliveries to a local sink
 python -m bench slow        healthy clients beside a thousand slow connections
 python -m bench abuse       what bodies cost that are made to cost

@@ -1,4 +1,4 @@
-"""`python -m bench [stages|ingest|dispatch|both …]`"""
+"""`python -m bench [stages|ingest|naive|dispatch|both …]`"""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import platform
 import sys
 
-from bench import abuse, backlog, disk, dispatch, ingest, overload, slow, stages
+from bench import abuse, backlog, disk, dispatch, ingest, naive, overload, slow, stages
 
 BENCHES = {
     "stages": ("An event through the door, by stage", stages.run),
     "ingest": ("Accepting", ingest.run),
+    "naive": ("Against an endpoint that does it all by itself", naive.run),
     "dispatch": ("Delivering to a local sink", dispatch.run),
     "disk": ("Bytes on disk", disk.run),
     "backlog": ("Over a backlog", backlog.run),

@@ -10,20 +10,25 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import setup
+from bench import setup, stages
 from bench.machine import cores, cpu_seconds, free_port, python, resident_bytes, server
 
-ROUNDS, SECONDS, CONNECTIONS = 3, 3.0, 64
+ROUNDS, SECONDS = 3, 3.0
+#: Events in a request → connections that saturate a core with them.
+LOADS = {1: 64, 100: 8}
 
 
 @dataclass(frozen=True)
 class Measured:
     """One server under one load."""
 
+    #: Events accepted, each second.
     rate: float
-    #: Events a second of processor time: what one core does.
+    #: Events accepted in a second of processor time: what one core does.
     per_core: float
     p99_ms: float
+    #: Share of requests answered 429.
+    refused: float
 
 
 def run(*, dispatching: bool = False) -> None:
@@ -39,35 +44,52 @@ def run(*, dispatching: bool = False) -> None:
             server(python("bench.sink", sink_port), sink_port, on=load_on, cwd=folder),
             server(python("gateway", "serve", "--config", config, *flags), port, on=on, cwd=folder) as gateway,
         ):
-            for batch, connections in ((1, CONNECTIONS), (100, 16)):
+            for batch, connections in LOADS.items():
                 pairs = [
                     (
-                        _drive(noop.pid, noop_port, batch, connections, load_on),
-                        _drive(gateway.pid, port, batch, connections, load_on),
+                        drive(noop.pid, noop_port, batch, connections),
+                        drive(gateway.pid, port, batch, connections),
                     )
                     for _ in range(ROUNDS)
                 ]
-                _report(batch, pairs)
+                rate, noop_rate = _report(batch, pairs)
+                if batch > 1:
+                    alone = sum(us for name, us in stages.measure().items() if name != "enrich")
+                    spent = 1e6 / statistics.median(ours.per_core for _, ours in pairs)
+                    print(f"    {spent / alone:.1f} times what decode, verdict, consent, hash and encode cost alone")
+                if batch == 1:
+                    quiet = drive(gateway.pid, port, batch, connections, rate=rate / 2)
+                    beside = drive(noop.pid, noop_port, batch, connections, rate=noop_rate / 2)
+                    print(f"    at half of its rate: p99 {quiet.p99_ms:.1f} ms; the no-op {beside.p99_ms:.1f} ms")
             print(f"  resident memory of the gateway: {resident_bytes(gateway.pid) / 1e6:.0f} MB")
 
 
-def _drive(pid: int, port: int, batch: int, connections: int, on: set[int]) -> Measured:
-    command = python("bench.load", "127.0.0.1", port, "/v1/events", batch, connections, SECONDS, setup.KEY)
+def drive(pid: int, port: int, batch: int, connections: int, *, rate: float = 0.0) -> Measured:
+    """Load a server for a while: as fast as it answers, or at so many requests a second."""
+    _, load_on = cores()
+    command = python("bench.load", "127.0.0.1", port, "/v1/events", batch, connections, SECONDS, setup.KEY, rate)
     before = cpu_seconds(pid)
-    done = subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, on))
+    done = subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, load_on))
     used = cpu_seconds(pid) - before
     found = json.loads(done.stdout)
-    if set(found["statuses"]) != {"202"}:
-        raise SystemExit(f"not every request was accepted: {found['statuses']}")
-    return Measured(found["events"] / found["seconds"], found["events"] / max(used, 1e-9), found["p99"])
+    statuses = found["statuses"]
+    if not set(statuses) <= {"202", "429"} or "202" not in statuses:
+        raise SystemExit(f"not every request was accepted: {statuses}")
+    events = statuses["202"] * batch
+    refused = statuses.get("429", 0) / found["requests"]
+    return Measured(events / found["seconds"], events / max(used, 1e-9), found["p99"], refused)
 
 
-def _report(batch: int, pairs: list[tuple[Measured, Measured]]) -> None:
+def _report(batch: int, pairs: list[tuple[Measured, Measured]]) -> tuple[float, float]:
+    """Print a comparison; returns both rates."""
     middle = statistics.median
-    rate, core = middle(ours.rate / noop.rate for noop, ours in pairs), middle(ours.per_core for _, ours in pairs)
-    noop_core = middle(noop.per_core for noop, _ in pairs)
+    rate, core = middle(ours.rate for _, ours in pairs), middle(ours.per_core for _, ours in pairs)
+    noop_rate, noop_core = middle(noop.rate for noop, _ in pairs), middle(noop.per_core for noop, _ in pairs)
     p99, noop_p99 = middle(ours.p99_ms for _, ours in pairs), middle(noop.p99_ms for noop, _ in pairs)
     name = "single events" if batch == 1 else f"batches of {batch}"
-    print(f"  {name}: {middle(ours.rate for _, ours in pairs):,.0f} events/s, {core:,.0f} per core-second")
-    print(f"    against the no-op: rate {rate:.2f}, per core {core / noop_core:.2f};", end=" ")
-    print(f"p99 {p99:.1f} ms against {noop_p99:.1f} ms")
+    print(f"  {name}: {rate:,.0f} events/s, {core:,.0f} per core-second; {1e6 / core:.0f} µs an event")
+    print(f"    against the no-op ({noop_rate:,.0f}/s): rate", end=" ")
+    print(f"{middle(ours.rate / noop.rate for noop, ours in pairs):.2f}, per core {core / noop_core:.2f};", end=" ")
+    print(f"p99 {p99:.1f} ms against {noop_p99:.1f} ms: {p99 / noop_p99:.1f} times;", end=" ")
+    print(f"answered 429: {middle(ours.refused for _, ours in pairs):.1%}")
+    return rate, noop_rate

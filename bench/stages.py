@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import setup
 from bench.events import numbered
@@ -14,23 +16,58 @@ from gateway.ingest.draft import Draft
 from gateway.ingest.pipeline import STAGES, Door
 from gateway.ingest.record import read, record
 
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
 EVENTS, ROUNDS = 2_000, 7
 
 
-def run() -> float:
-    """Print the table; returns the sum in microseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = setup.load(setup.write(Path(folder), port=1, sink_port=2))
-    door, source = Door(settings, None), settings.sources["web"]
-    rounds = [_round(door, source) for _ in range(ROUNDS)]
+def run() -> None:
+    """Print the tables."""
+    door, settings = _door(setup.PLATFORMS)
+    found = measure(door, settings)
+    for name, us in found.items():
+        print(f"  {name:<10} {us:6.1f} µs")
+    size = len(json.dumps(numbered(1)))
+    print(f"  {'sum':<10} {sum(found.values()):6.1f} µs an event, {size} bytes, five destinations")
+    print(f"  {'in turn':<10} {_in_turn(door, settings):6.1f} µs, one event after another through all of them")
+    _one_more()
+    _mapping(door, settings)
+
+
+def measure(door: Door | None = None, settings: Settings | None = None) -> dict[str, float]:
+    """Stage → microseconds an event, each stage by itself over many events: the best of a few rounds."""
+    if door is None or settings is None:
+        door, settings = _door(setup.PLATFORMS)
+    rounds = [_round(door, settings.sources["web"]) for _ in range(ROUNDS)]
     names = ["decode", *(stage.__name__ for stage in STAGES), "record"]
     best = [min(times) for times in zip(*rounds, strict=True)]
-    for name, seconds in zip(names, best, strict=True):
-        print(f"  {name:<10} {seconds / EVENTS * 1e6:6.1f} µs")
-    total = sum(best) / EVENTS * 1e6
-    print(f"  {'sum':<10} {total:6.1f} µs an event, {len(json.dumps(numbered(1)))} bytes, five destinations")
-    _mapping(door, settings)
-    return total
+    return {name: seconds / EVENTS * 1e6 for name, seconds in zip(names, best, strict=True)}
+
+
+def _door(destinations: tuple[str, ...]) -> tuple[Door, Settings]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = setup.load(setup.write(Path(folder), port=1, sink_port=2, destinations=destinations))
+    return Door(settings, None), settings
+
+
+def _in_turn(door: Door, settings: Settings) -> float:
+    source, now = settings.sources["web"], time.time()
+    raws, best = [numbered(number) for number in range(EVENTS)], 1.0
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for raw in raws:
+            door.take(raw, source, now)
+        best = min(best, time.perf_counter() - start)
+    return best / EVENTS * 1e6
+
+
+def _one_more() -> None:
+    """What a destination more costs at the door, in turns."""
+    few, many = (_door(setup.PLATFORMS[:count]) for count in (1, len(setup.PLATFORMS)))
+    pairs = [(_in_turn(*few), _in_turn(*many)) for _ in range(3)]
+    more = [(five - one) / (len(setup.PLATFORMS) - 1) for one, five in pairs]
+    print(f"  {'one more':<10} {statistics.median(more):6.1f} µs for each destination past the first")
 
 
 def _round(door: Door, source: object) -> list[float]:
