@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from gateway.config import ConsentSettings, Instance, OutboxSettings, Settings, Source
-from gateway.delivery.dispatcher import Dispatcher, LaneStatus
+from gateway.delivery.dispatcher import Dispatcher
 from gateway.ingest.decode import Body
 from gateway.ingest.pipeline import Door
 from gateway.outbox import Outbox, queries, standing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from gateway.delivery.ends import Ended
+    from gateway.delivery.status import LaneStatus
     from gateway.model.delivery import Attempt, Verdict
     from gateway.model.event import Event
 

@@ -24,6 +24,8 @@ class Breaker:
         self._failures = 0
         #: Unix seconds since when it is open; `None` while it is closed.
         self.open_since: float | None = None
+        #: The code of the failure that opened it.
+        self.code = ""
         #: When the next probe may go.
         self.probe_at = 0.0
 
@@ -32,12 +34,17 @@ class Breaker:
         """Whether requests are held back."""
         return self.open_since is not None
 
+    def reopen(self, since: float, code: str, now: float) -> None:
+        """It was open when the process ended: one probe at once, and a failure of that keeps it open."""
+        self._failures = self._threshold
+        self.open_since, self.code, self.probe_at = since, code, now
+
     def succeeded(self) -> None:
         """The platform answered like one that works."""
         self._failures = 0
-        self.open_since = None
+        self.open_since, self.code = None, ""
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, code: str = "") -> None:
         """No answer, or one that says to come back later. While it is open, only the probe's counts."""
         if self.is_open and now < self.probe_at:
             return
@@ -45,6 +52,6 @@ class Breaker:
         if self._failures < self._threshold:
             return
         if self.open_since is None:
-            self.open_since = now
+            self.open_since, self.code = now, code
         pause = min(self._max_s, self._first_s * 2.0 ** min(self._failures - self._threshold, 32))
         self.probe_at = now + pause * self._rng.uniform(0.5, 1.0)

@@ -11,8 +11,9 @@ import anyio.abc
 
 from gateway.delivery.clock import Clock, SystemClock
 from gateway.delivery.courtesy import Courtesy
-from gateway.delivery.lane import Lane, LaneStatus
+from gateway.delivery.lane import Lane
 from gateway.delivery.sender import Sender
+from gateway.delivery.status import LaneStatus
 from gateway.delivery.transport import Transport
 from gateway.ingest.gate import Gate
 from gateway.log import get_logger
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 LEASE_S = 0.5
 
 log = get_logger("delivery")
-
-__all__ = ["Dispatcher", "LaneStatus"]
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,14 +21,15 @@ from gateway.delivery import judge
 from gateway.delivery.access import Access, Pause
 from gateway.delivery.batching import Batches
 from gateway.delivery.claims import Claim, Claimer
-from gateway.delivery.decisions import Decisions
 from gateway.delivery.ends import Ended, Ends
 from gateway.delivery.followup import FollowUps
 from gateway.delivery.hand import Hand
 from gateway.delivery.ratelimit import RateLimit
+from gateway.delivery.reading import Reader
 from gateway.delivery.retry import UNSEEN_WORDS
 from gateway.delivery.sender import RETRY_AFTER_MAX_S
 from gateway.delivery.serials import Serials
+from gateway.delivery.status import LaneStatus, broken
 from gateway.log import get_logger
 from gateway.model.delivery import Attempt, Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
@@ -46,13 +46,10 @@ if TYPE_CHECKING:
     from gateway.delivery.sender import Answered, Sender
     from gateway.ingest.gate import Gate
     from gateway.outbox.engine import Connection
+    from gateway.outbox.ranges import Ranges
 
-#: Events read from the log at a time.
-CHUNK = 500
 #: Claims mapped before others have their turn.
 SLICE = 25
-#: The shortest time between two looks at what is new, in seconds.
-LOOK_S = 0.025
 #: How often another process's new events are looked for, in seconds.
 POLL_S = 0.25
 #: Deliveries held back in hand for an earlier one of their serial key, at most.
@@ -63,20 +60,6 @@ GATHERED = 2_000
 RECORD_AGAIN_S = 1.0
 
 log = get_logger("delivery")
-
-
-@dataclass(frozen=True, slots=True)
-class LaneStatus:
-    """A lane as an operator sees it."""
-
-    instance: str
-    #: `running`, `paused` (credentials or account), `broken` (breaker open) or `off` (another process dispatches).
-    state: str
-    #: Unix seconds since when; `None` while it runs.
-    since: float | None = None
-    code: str = ""
-    message: str = ""
-    in_flight: int = 0
 
 
 class Lane:
@@ -101,22 +84,16 @@ class Lane:
         self.ends = Ends(instance.name, ended)
         self._courtesy = courtesy
         self._claimer = Claimer(instance, gate)
-        self._decisions = Decisions(outbox)
         self._batches = Batches(instance.batch_size, instance.linger_s)
         self._serials = Serials()
         self._access = Access(rng)
         self._rate = RateLimit(instance.rate, clock.now(), instance.burst)
-        self._hand = Hand()
-        #: Read, not yet claimed.
-        self._buffer: deque[Stored | Due] = deque()
+        self._reader = Reader(instance, outbox, clock)
         #: Settled without a request: to be recorded with the next attempt, or when the lane rests.
         self._changes: list[Change] = []
         self._id = 0
         self._cursor = 0
         self._in_flight = 0
-        #: Not before this time is there a look at what is new, so that a stream of single events is read in bites.
-        self._look_at = 0.0
-        self._due_first = False
         self._wake = anyio.Event()
         self._stopping = False
 
@@ -124,12 +101,11 @@ class Lane:
 
     def status(self) -> LaneStatus:
         """How it is."""
-        name, pause, broken = self.instance.name, self._access.pause, self._access.breaker.open_since
+        name, pause, breaker = self.instance.name, self._access.pause, self._access.breaker
         if pause is not None:
             return LaneStatus(name, "paused", pause.since, pause.code, pause.message, self._in_flight)
-        if broken is not None:
-            words = "the platform does not answer, or asks to come back later"
-            return LaneStatus(name, "broken", broken, "breaker_open", words, self._in_flight)
+        if breaker.open_since is not None:
+            return broken(name, breaker.open_since, breaker.code, self._in_flight)
         return LaneStatus(name, "running", in_flight=self._in_flight)
 
     def nudge(self) -> None:
@@ -166,6 +142,10 @@ class Lane:
         return self._id
 
     @property
+    def _hand(self) -> Hand:
+        return self._reader.hand
+
+    @property
     def stopping(self) -> bool:
         """Whether it was told to stop."""
         return self._stopping
@@ -176,13 +156,13 @@ class Lane:
             await self._clock.wait(anyio.Event(), wait)
 
     async def _open(self) -> None:
-        def work(db: Connection) -> tuple[LaneRow, set[int], list[tuple[int, int]]]:
+        def work(db: Connection) -> tuple[LaneRow, Ranges, list[tuple[int, int]]]:
             row = lanes.open_lane(db, self.instance.name, lanes.end_of_log(db))
             return row, lanes.settled_after(db, row.id, row.cursor), lanes.waiting_serials(db, row.id)
 
         row, settled, waiting = await self._outbox.write(work)
         self._id, self._cursor = row.id, row.cursor
-        self._hand = Hand(row.cursor, settled)
+        self._reader.open(row.id, Hand(row.cursor, settled))
         self._serials.parked(waiting)
         self._access.frozen_s = row.frozen_s
         if row.held_until is not None:  # no longer than it can have asked for, should the clock have been set back
@@ -190,6 +170,8 @@ class Lane:
             self._access.hold(now, min(row.held_until - now, RETRY_AFTER_MAX_S))
         if row.paused_at is not None:  # whatever was wrong may have been mended: one probe at once
             self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
+        if row.broken_at is not None:
+            self._access.breaker.reopen(row.broken_at, row.broken_code, self._clock.now())
 
     @property
     def _batch_limit(self) -> int:
@@ -214,11 +196,12 @@ class Lane:
                 return []
             if (batch := self._batches.ready(now, self._batch_limit)) is not None:
                 return batch
-            if not self._buffer:
-                if not await self._refill(now):
+            if (one := self._reader.pop(now)) is None:
+                if len(self._serials) >= HELD or not await self._reader.read(now):
                     break
                 started = time.perf_counter()
-            self._claim(self._buffer.popleft(), now)
+                continue
+            self._claim(one, now)
             count += 1
             if count % SLICE == 0:
                 await self._courtesy.after(started)
@@ -230,47 +213,9 @@ class Lane:
         await self._rest(await self._idle_for())
         return []
 
-    async def _refill(self, now: float) -> bool:
-        """Read on, from the log and from what is due, so that neither starves. Returns whether there is any."""
-        if (early_s := self._look_at - now) > 0:
-            await self._clock.wait(anyio.Event(), early_s)
-        while len(self._serials) < HELD:
-            self._hand.begin_reading()
-            lane, scan, in_hand = self._id, self._hand.scan, self._hand.due_count
-
-            def look(
-                db: Connection, lane: int = lane, scan: int = scan, limit: int = CHUNK + in_hand
-            ) -> tuple[list[Due], list[Stored], set[int]]:
-                log = lanes.read_log(db, scan, CHUNK)
-                # no further than the log is read: what comes earlier in it goes first
-                due = lanes.read_due(db, lane, now, limit, log[-1].seq if log else scan)
-                return due, log, lanes.rows_among(db, lane, log)
-
-            due, log, rows = await self._outbox.read(look)
-            await self._decisions.learn([*(one.event.decision for one in due), *(one.decision for one in log)])
-            self._look_at = now + (LOOK_S if len(log) < CHUNK and len(due) < CHUNK else 0.0)
-            if self._hand.scan != scan:  # claims were given back meanwhile: what was read does not follow on them
-                continue
-            mine: list[Due] = self._hand.take_due(due, CHUNK)
-            fresh: list[Stored] = self._hand.take_log(log, rows)
-            self._buffer.extend(self._in_turn(mine, fresh))
-            if self._buffer or not log:
-                break
-        return bool(self._buffer)
-
-    def _in_turn(self, due: list[Due], fresh: list[Stored]) -> list[Stored | Due]:
-        """Now what is due first, now what is new; but nothing before an earlier event that is new."""
-        self._due_first = not self._due_first
-        if not fresh:
-            return [*due]
-        old: list[Stored | Due] = [one for one in due if one.event.seq < fresh[0].seq]
-        rest: list[Stored | Due] = [*fresh, *(one for one in due if one.event.seq > fresh[0].seq)]
-        rest.sort(key=_number)
-        return [*old, *rest] if self._due_first else [*rest, *old]
-
     def _claim(self, one: Stored | Due, now: float) -> None:
         due, stored = (one, one.event) if isinstance(one, Due) else (None, one)
-        made = self._claimer.claim(stored, self._decisions[stored.decision], now, due)
+        made = self._claimer.claim(stored, self._reader.decisions[stored.decision], now, due)
         if made is None:
             self._hand.settle([stored.seq])
         elif isinstance(made, Change):
@@ -279,8 +224,9 @@ class Lane:
             self._line_up(made, now)
 
     def _line_up(self, claim: Claim, now: float) -> None:
-        """Into a batch, or behind the earlier delivery of its serial key."""
-        where = self._serials.admit(claim)
+        """Into a batch, or behind the earlier delivery of its serial key, which may be anywhere in a backlog."""
+        ahead = claim.serial is not None and not claim.due and self._hand.is_ahead(claim.seq)
+        where = self._serials.park(claim) if ahead else self._serials.admit(claim)
         if where == "go":
             self._batches.add(claim, now)
         elif where == "park":
@@ -333,6 +279,7 @@ class Lane:
             if one.serial is not None and (one.follower is not None or one.due) and one.seq not in changes
         ]
         if bound:
+            await self._flush()  # what waits before them has its row
             changes |= await self._outplayed(bound)
         if not changes:
             return claims
@@ -353,7 +300,7 @@ class Lane:
             if series.last_seq is not None and series.last_seq > claim.seq:
                 words = "the platform has a newer event of the same order or lead"
                 change = _ended(claim, State.SKIPPED, "superseded", words)
-            elif claim.follower is not None and series.waiting:
+            elif series.waiting:
                 change = _parked(claim, now)
             elif claim.follower is not None and series.first_at is None:
                 words = "it changes an earlier event that this platform never took"
@@ -391,11 +338,14 @@ class Lane:
             return
         if outcome.trouble:
             was_open = access.breaker.is_open
-            access.breaker.failed(now)
+            access.breaker.failed(now, outcome.code)
             if access.breaker.is_open and not was_open:
                 log.warning("breaker_opened", instance=name, code=outcome.code, status=answered.status)
+                await self._write_broken()
             return
         if access.breaker.is_open:
+            access.breaker.succeeded()
+            await self._write_broken()
             log.info("breaker_closed", instance=name)
         access.breaker.succeeded()
         if access.pause is not None:
@@ -416,6 +366,10 @@ class Lane:
         since, code, message = (pause.since, pause.code, pause.message) if pause is not None else (None, "", "")
         await self._write(lambda db: lanes.set_pause(db, lane, since, code, message, frozen_s))
 
+    async def _write_broken(self) -> None:
+        lane, since, code = self._id, self._access.breaker.open_since, self._access.breaker.code
+        await self._write(lambda db: lanes.set_broken(db, lane, since, code))
+
     def _finish(self, claims: Sequence[Claim], waits: set[int]) -> None:
         """Claims that are on disk as settled or waiting: let go of them, and call who stood behind them."""
         self._hand.settle(claim.seq for claim in claims)
@@ -432,9 +386,7 @@ class Lane:
         given = list(claims)
         for claim in claims:
             given += self._serials.let_go(claim)
-        unclaimed = [_number(one) for one in self._buffer]
-        self._buffer.clear()
-        self._hand.let_go([*(claim.seq for claim in given), *unclaimed])
+        self._hand.let_go([*(claim.seq for claim in given), *self._reader.unclaim()])
 
     async def _record(
         self, tried: Tried | None, rows_done: list[int], changes: Sequence[Change], *, held: bool = False
@@ -475,10 +427,6 @@ class Lane:
             except OutboxError as error:
                 log.error("recording_failed", instance=self.instance.name, message=str(error))
                 await self._clock.wait(anyio.Event(), RECORD_AGAIN_S)
-
-
-def _number(one: Stored | Due) -> int:
-    return one.event.seq if isinstance(one, Due) else one.seq
 
 
 def _parked(claim: Claim, now: float) -> Change:

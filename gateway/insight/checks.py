@@ -18,6 +18,7 @@ from gateway.config import EXAMPLE_KEYS
 from gateway.delivery.clock import SystemClock
 from gateway.delivery.dispatcher import transport_for
 from gateway.delivery.sender import Answered, Sender
+from gateway.delivery.status import written
 from gateway.log import clean
 from gateway.model.delivery import Kind, Verdict
 from gateway.model.errors import OutboxError
@@ -212,18 +213,18 @@ def _lease_is_free(settings: Settings) -> bool:
 
 
 def lanes(settings: Settings) -> Iterator[Check]:
-    """Destinations that the dispatcher has stopped, and dead letters."""
+    """Destinations that are paused or do not answer, as the dispatcher wrote it down, and dead letters."""
     try:
         with queries.reading(settings.outbox.path) as db:
             rows, groups = standing.lane_rows(db), queries.dead_groups(db)
     except OutboxError:
         return
     for name in settings.enabled:
-        row = rows.get(name)
-        if row is not None and row.paused_at is not None:
-            since = f"{datetime.fromtimestamp(row.paused_at, UTC):%Y-%m-%d %H:%M} UTC"
-            words = f"paused since {since} ({row.pause_code}): {clean(row.pause_message)}"
-            yield Check(f"lane {name}", PROBLEM, words)
+        at = written(rows[name]) if name in rows else None
+        if at is not None and at.since is not None:
+            since = f"{datetime.fromtimestamp(at.since, UTC):%Y-%m-%d %H:%M} UTC"
+            words = f"{at.state} since {since} ({at.code}): {clean(at.message)}"
+            yield Check(f"lane {name}", PROBLEM if at.state == "paused" else WARNING, words)
     dead: Counter[str] = Counter()
     for group in groups:
         dead[group.instance] += group.count

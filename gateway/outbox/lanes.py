@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
 from gateway.outbox.packing import pack_seqs, unpack_seqs
+from gateway.outbox.ranges import Ranges, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.outbox.engine import Connection
 
 #: Attempts after which every delivery is settled, unless it has a row of its own.
 SETTLING = ("delivered", "received", "mixed")
+
+#: No event has a greater number.
+EVERY = 2**62
 
 #: A waiting delivery `d` is not behind an earlier one of its serial key.
 _FREE = (
@@ -28,7 +32,9 @@ _FREE = (
 
 
 #: What a `LaneRow` is made of.
-LANE_COLUMNS = "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s, held_until"
+LANE_COLUMNS = (
+    "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s, held_until, broken_at, broken_code"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,9 @@ class LaneRow:
     frozen_s: float
     #: The platform asked to be left alone until then, Unix seconds; `None` if it did not.
     held_until: float | None
+    #: The breaker is open since then, Unix seconds, for failures of this code; `None` while it is closed.
+    broken_at: float | None
+    broken_code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +147,22 @@ def open_lane(db: Connection, instance: str, end: int) -> LaneRow:
     return LaneRow(*row)
 
 
-def settled_after(db: Connection, lane: int, cursor: int) -> set[int]:
+def settled_after(db: Connection, lane: int, cursor: int) -> Ranges:
     """Numbers past the cursor that need no reading: they were answered, or have a row of their own."""
-    settled = {row[0] for row in db.execute("SELECT seq FROM delivery WHERE lane = ? AND seq > ?", (lane, cursor))}
+    settled = Ranges(
+        runs(_numbers(db.execute("SELECT seq FROM delivery WHERE lane = ? AND seq > ? ORDER BY seq", (lane, cursor))))
+    )
     rows = db.execute(
         f"SELECT first_seq, count, seqs FROM attempt WHERE lane = ? AND last_seq > ? AND verdict IN {SETTLING}",
         (lane, cursor),
     )
-    for first, count, seqs in rows:
-        settled.update(seq for seq in unpack_seqs(first, count, seqs) if seq > cursor)
+    settled.add(span for row in rows for span in runs(unpack_seqs(*row)))
+    settled.drop(cursor)
     return settled
+
+
+def _numbers(rows: Iterable[tuple[int]]) -> Iterator[int]:
+    return (number for (number,) in rows)
 
 
 def waiting_serials(db: Connection, lane: int) -> list[tuple[int, int]]:
@@ -178,14 +193,19 @@ def rows_among(db: Connection, lane: int, read: Sequence[Stored]) -> set[int]:
     return {row[0] for row in found}
 
 
-def read_due(db: Connection, lane: int, now: float, limit: int, up_to: int) -> list[Due]:
-    """Deliveries of events up to the number `up_to` whose time has come, the longest due first."""
+def received_at(db: Connection, seq: int) -> float:
+    """When an event of the log was accepted, Unix seconds."""
+    return float(db.execute("SELECT received_at FROM event WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def read_due(db: Connection, lane: int, now: float, limit: int, up_to: int | None) -> list[Due]:
+    """Deliveries whose time has come, the longest due first; `up_to`: only of events up to that number."""
     rows = db.execute(
         "SELECT e.seq, e.decision, e.payload, c.data, d.tries, d.first_at, d.frozen_s, d.unseen "
         "FROM delivery d JOIN event e ON e.seq = d.seq LEFT JOIN clear c ON c.seq = d.seq "
         f"WHERE d.lane = ? AND d.state = 'waiting' AND d.next_at <= ? AND d.seq <= ? AND {_FREE} "
         "ORDER BY d.next_at, d.seq LIMIT ?",
-        (lane, now, up_to, limit),
+        (lane, now, EVERY if up_to is None else up_to, limit),
     )
     return [Due(Stored(*row[:4]), row[4], row[5], row[6], bool(row[7])) for row in rows.fetchall()]
 
@@ -381,6 +401,11 @@ def set_pause(db: Connection, lane: int, paused_at: float | None, code: str, mes
     )
 
 
+def set_broken(db: Connection, lane: int, broken_at: float | None, code: str) -> None:
+    """Write down that a lane's breaker opened or closed."""
+    db.execute("UPDATE lane SET broken_at = ?, broken_code = ? WHERE id = ?", (broken_at, code, lane))
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """What stands of a serial key at the platform, and what is still on its way."""
@@ -420,8 +445,8 @@ def lane_ids(db: Connection, instances: Iterable[str]) -> list[int] | None:
     return None if None in found else [number for number in found if number is not None]
 
 
-def paused(db: Connection, instances: Iterable[str]) -> list[LaneRow]:
-    """Which of these destinations are paused, as the process that dispatches wrote it down."""
+def stopped(db: Connection, instances: Iterable[str]) -> list[LaneRow]:
+    """Which of these destinations are paused or broken, as the process that dispatches wrote it down."""
     wanted = set(instances)
-    rows = db.execute(f"SELECT {LANE_COLUMNS} FROM lane WHERE paused_at IS NOT NULL")
+    rows = db.execute(f"SELECT {LANE_COLUMNS} FROM lane WHERE paused_at IS NOT NULL OR broken_at IS NOT NULL")
     return [row for row in (LaneRow(*one) for one in rows) if row.instance in wanted]

@@ -156,6 +156,13 @@ def m004_when_a_platform_wants_to_be_asked_again(db: Any) -> None:
     db.execute("ALTER TABLE lane ADD COLUMN held_until REAL")  # Unix seconds; NULL: it did not ask
 
 
+@migrations()
+def m005_that_a_platform_does_not_answer(db: Any) -> None:
+    """Since when a lane's breaker is open, so that the other processes and the next start know it too."""
+    db.execute("ALTER TABLE lane ADD COLUMN broken_at REAL")  # Unix seconds; NULL while it is closed
+    db.execute("ALTER TABLE lane ADD COLUMN broken_code TEXT NOT NULL DEFAULT ''")  # of the failure that opened it
+
+
 def migrate(db: Connection, path: Path) -> None:
     """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))

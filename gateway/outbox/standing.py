@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.model.delivery import State
-from gateway.outbox.lanes import LANE_COLUMNS, SETTLING, LaneRow, end_of_log
+from gateway.outbox.lanes import LANE_COLUMNS, SETTLING, LaneRow, end_of_log, settled_after
 from gateway.outbox.packing import unpack_seqs
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ def behind(db: Connection, instances: Iterable[str]) -> dict[str, int]:
     found = {}
     for name in instances:
         if (lane := lanes.get(name)) is not None:
-            # the plus: by the index of those that wait, not through all of the lane's rows
-            waits = "SELECT count(*) FROM delivery WHERE lane = ? AND state = 'waiting' AND +seq <= ?"
-            row = db.execute(waits, (lane.id, lane.cursor)).fetchone()
-            found[name] = max(0, end - 1 - lane.cursor) + row[0]
+            ahead = end - 1 - lane.cursor - len(settled_after(db, lane.id, lane.cursor))
+            waiting = "SELECT count(*) FROM delivery WHERE lane = ? AND state = 'waiting'"
+            found[name] = max(0, ahead) + db.execute(waiting, (lane.id,)).fetchone()[0]
     return found
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from gateway.delivery.dispatcher import LaneStatus
     from gateway.delivery.ends import Ended
+    from gateway.delivery.status import LaneStatus
     from gateway.model.delivery import Attempt
     from gateway.outbox import Outbox
 

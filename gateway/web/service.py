@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher
+from gateway.delivery.status import written
 from gateway.ingest.pipeline import Door
 from gateway.model.errors import OutboxFull
 from gateway.outbox import Outbox, lanes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.config import Source
-    from gateway.delivery.dispatcher import LaneStatus
+    from gateway.delivery.status import LaneStatus
     from gateway.ingest.decode import Body
     from gateway.ingest.draft import BrowserHints
 
@@ -79,14 +80,13 @@ class Service:
 
     async def stopped(self) -> list[Stopped]:
         """The destinations that take nothing for now."""
-        running = self.lanes()
-        if running is None:
+        found = self.lanes()
+        if found is None:
             enabled = self.effective.settings.enabled
-            rows = await self.outbox.read(lambda db: lanes.paused(db, enabled))
-            return [Stopped(row.instance, "paused", row.paused_at, row.pause_code, row.pause_message) for row in rows]
+            found = [written(row) for row in await self.outbox.read(lambda db: lanes.stopped(db, enabled))]
         return [
             Stopped(lane.instance, lane.state, lane.since, lane.code, lane.message)
-            for lane in running
+            for lane in found
             if lane.state in ("paused", "broken")
         ]
 

@@ -77,6 +77,43 @@ async def test_a_day_without_an_answer_costs_probes_and_loses_nothing(world, use
     assert drained_s < 400
 
 
+async def test_after_a_day_fresh_events_do_not_wait_for_the_backlog(world, use, size, figure):
+    """The platform is well again, but takes a request a second. What comes in meanwhile is on its way at once."""
+    backlog, each_s = size(6_000, 60_000), 5.0
+    world.configured(use(batch_size=50, rate=1.0, burst=1))
+    world.platform.answer = lambda asked: 503
+    posted: dict[str, float] = {}
+    came: dict[str, float] = {}
+
+    def answer(asked):
+        came.update((one, world.clock.now()) for one in asked if one in posted)
+        return "ok"
+
+    async with world.running():
+        for first in range(0, backlog, 500):
+            await world.post(*(f"old{number}" for number in range(first, first + 500)))
+            await world.clock.pass_s(24 * HOUR * 500 / backlog)
+        world.platform.answer = answer
+        await world.clock.until(lambda: world.status().state == "running")
+        began, before = world.clock.now(), len(world.platform.requests)
+        while len(world.platform.taken) < backlog + len(posted):
+            name = f"fresh{len(posted)}"
+            posted[name] = world.clock.now()
+            await world.post(name)
+            await world.clock.pass_s(each_s)
+        drained_s, requests = world.clock.now() - began, len(world.platform.requests) - before
+    waits = sorted(came[one] - at for one, at in posted.items())
+    p95_s = waits[int(len(waits) * 0.95)]
+    figure(
+        f"after a day without an answer: {backlog:,} events drained in {drained_s:,.0f} s at a request of 50 a second; "
+        f"{len(posted)} fresh ones meanwhile waited {p95_s:.1f} s (p95), {waits[-1]:.1f} s at most"
+    )
+    assert len(set(world.platform.taken)) == len(world.platform.taken) == backlog + len(posted)
+    assert p95_s < 10
+    assert waits[-1] < 60
+    assert requests <= (backlog + len(posted)) / 50 * 1.1 + 10  # full speed: whole batches
+
+
 async def test_bad_credentials_stop_the_clock_and_the_first_success_starts_it(world, use, figure):
     """Longer than anything is tried again for: nothing ages into the dead letters."""
     world.configured(use(batch_size=10))

@@ -15,7 +15,7 @@ import anyio
 import pytest
 import structlog
 
-from gateway.delivery import followup, hand, lane
+from gateway.delivery import followup, hand, lane, reading
 from gateway.ingest import enrich
 from gateway.outbox import retention
 from tests.simulation.inline import LoopClock, Stopwatch, take_time
@@ -24,8 +24,9 @@ from tests.simulation.world import Simulation
 
 #: How much is done at a time, and the little that it may be: the worlds are small, and should meet every edge.
 SIZES = (
-    (lane, "CHUNK", 3), (lane, "SLICE", 2), (lane, "GATHERED", 2), (lane, "HELD", 2), (hand, "KEPT", 2),
-    (followup, "AT_ONCE", 1), (retention, "STEP", 3), (retention, "SPAN", 4),
+    (reading, "CHUNK", 3), (reading, "CHUNK_MIN", 1), (reading, "BEHIND_S", 0.1), (hand, "KEPT", 2),
+    (lane, "SLICE", 2), (lane, "GATHERED", 2), (lane, "HELD", 2), (followup, "AT_ONCE", 1), (retention, "STEP", 3),
+    (retention, "SPAN", 4),
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from gateway.delivery.hand import Hand
 from gateway.delivery.serials import Serials
 from gateway.model.delivery import Action, State
 from gateway.outbox import lanes, retention
+from gateway.outbox.ranges import Ranges
 from gateway.privacy.consent import Decision
 from tests.simulation.running import digest
 
@@ -115,7 +116,7 @@ def send_in_any_order(patch):
 
 
 def forget_what_was_answered(patch):
-    patch.setattr(lanes, "settled_after", lambda db, lane, cursor: set())
+    patch.setattr(lanes, "settled_after", lambda db, lane, cursor: Ranges())
 
 
 def lose_what_is_to_be_tried_again(patch):

@@ -100,6 +100,16 @@ def test_paused_lanes_and_dead_letters_are_named(stage, gateway, refused):
     assert by_name(found)["lane left"] == ("warning", "1 dead letter: `gateway dead list` tells why")
 
 
+def test_a_platform_that_does_not_answer_is_named_and_is_no_problem_of_ours(stage, gateway, refused):
+    stage.run(stage.event("a"))
+    stage.change("UPDATE lane SET broken_at = 1795000000, broken_code = 'http_503' WHERE instance = 'right'")
+    code, out, _ = gateway("check", "--json")
+    found = json.loads(out)
+    assert (code, found["ok"]) == (0, True)
+    status, words = by_name(found)["lane right"]
+    assert (status, "broken since 2026-11-18" in words, "http_503" in words) == ("warning", True, True)
+
+
 def test_a_file_that_is_no_outbox_is_a_problem(stage, gateway):
     (stage.folder / "gateway.db").write_text("not a database, but long enough to be read as one" * 100)
     code, out, _ = gateway("check", "--json")

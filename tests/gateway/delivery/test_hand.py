@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.delivery.hand import Hand
 from gateway.outbox.lanes import Due, Stored
+from gateway.outbox.ranges import runs
 
 
 def due(seq: int) -> Due:
@@ -63,46 +64,90 @@ def test_a_row_of_what_is_in_hand_from_the_log_is_not_taken_before_it_is_settled
     assert [one.event.seq for one in hand.take_due([due(1)], 10)] == [1]
 
 
+def test_what_is_new_is_read_ahead_of_a_backlog_until_that_has_come_up() -> None:
+    hand = Hand()
+    hand.take_log(stored(1, 2))
+    hand.head = 10
+    assert [one.seq for one in hand.take_news(stored(11, 12))] == [11, 12]
+    assert [one for one in range(13) if hand.is_ahead(one)] == list(range(3, 13))
+    hand.settle([1, 2, 11, 12])
+    assert hand.cursor == 2
+    assert [one.seq for one in hand.take_log(stored(*range(3, 13)))] == list(range(3, 11))
+    assert hand.head is None
+    hand.settle(range(3, 11))
+    assert hand.cursor == 12
+
+
+def test_what_was_settled_ahead_is_stepped_over_and_not_read() -> None:
+    hand = Hand(3, [(5, 1_000)])
+    assert [one.seq for one in hand.take_log(stored(4))] == [4]
+    hand.begin_reading()
+    assert hand.scan == 1_000
+
+
+def test_a_row_sent_ahead_of_the_log_is_not_read_from_it_once_it_is_gone() -> None:
+    hand = Hand()
+    hand.take_due([due(7)], 10)
+    assert [one.seq for one in hand.take_log(stored(6, 7))] == [6]  # its row is gone, but nobody has said so yet
+    hand = Hand()
+    hand.take_due([due(7)], 10)
+    hand.settle([7])
+    assert [one.seq for one in hand.take_log(stored(6, 7))] == [6]
+
+
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("read"), st.integers(1, 8)),
-        st.tuples(st.just("settle"), st.integers(0, 1000)),
-        st.tuples(st.just("let_go"), st.integers(0, 1000)),
+        st.tuples(st.sampled_from(["read", "read_news"]), st.integers(1, 8)),
+        st.tuples(st.just("jump"), st.integers(1, 60)),
+        st.tuples(st.sampled_from(["settle", "let_go"]), st.integers(0, 1000)),
         st.tuples(st.just("restart"), st.just(0)),
     ),
     max_size=80,
 )
 
 
-@given(size=st.integers(1, 60), steps=STEPS)
-def test_the_cursor_never_passes_a_number_that_is_not_settled_and_all_are_reached(size: int, steps) -> None:
+@given(size=st.integers(1, 60), steps=STEPS, kept=st.sampled_from([0, 3, 4_000]))
+def test_the_cursor_never_passes_a_number_that_is_not_settled_and_all_are_reached_once(size: int, steps, kept) -> None:
     """`settled` is what stands on disk; a restart knows nothing else, save the cursor."""
     hand, settled, in_hand = Hand(), set[int](), set[int]()
 
-    def read(count: int) -> None:
-        seqs = range(hand.scan + 1, size + 1)[:count]
-        in_hand.update(one.seq for one in hand.take_log(stored(*seqs)))
+    def take(read: list[Stored]) -> None:
+        seqs = {one.seq for one in read}
+        assert not seqs & (in_hand | settled)
+        in_hand.update(seqs)
 
-    for what, number in steps:
-        chosen = sorted(in_hand)[number % len(in_hand)] if in_hand else None
-        if what == "read":
-            read(number)
-        elif what == "restart":
+    def read(count: int, *, news: bool = False) -> None:
+        if news:
+            take(hand.take_news(stored(*range((hand.head or size) + 1, size + 1)[:count])))
+        else:
+            hand.begin_reading()
+            take(hand.take_log(stored(*range(hand.scan + 1, size + 1)[:count])))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.delivery.hand.KEPT", kept)
+        for what, number in steps:
+            chosen = sorted(in_hand)[number % len(in_hand)] if in_hand else None
+            if what in ("read", "read_news"):
+                read(number, news=what == "read_news")
+            elif what == "jump":
+                hand.head = number if hand.scan < number <= size and number > (hand.head or 0) else hand.head
+            elif what == "restart":
+                in_hand.clear()
+                hand = Hand(hand.cursor, runs(sorted(seq for seq in settled if seq > hand.cursor)))
+            elif chosen is not None:
+                in_hand.discard(chosen)
+                getattr(hand, what)([chosen])
+                settled |= {chosen} if what == "settle" else set()
+            assert set(range(1, hand.cursor + 1)) <= settled
+            assert len(hand) == len(in_hand)
+        while hand.scan < size or in_hand:
+            read(8)
+            hand.settle(in_hand)
+            settled |= in_hand
             in_hand.clear()
-            hand = Hand(hand.cursor, {seq for seq in settled if seq > hand.cursor})
-        elif chosen is not None:
-            in_hand.discard(chosen)
-            getattr(hand, what)([chosen])
-            settled |= {chosen} if what == "settle" else set()
-        assert set(range(1, hand.cursor + 1)) <= settled
-        assert len(hand) == len(in_hand)
-    while hand.scan < size or in_hand:
-        read(8)
-        hand.settle(in_hand)
-        settled |= in_hand
-        in_hand.clear()
     assert settled == set(range(1, size + 1))
     assert hand.cursor == size
+    assert hand.head is None
 
 
 class Counted(int):

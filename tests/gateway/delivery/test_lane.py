@@ -158,7 +158,7 @@ async def test_a_crash_after_a_mixed_answer_loses_nothing(world, word):
         with world.outbox.reading() as db:
             settled = lanes.settled_after(db, 1, 0)
             rows = dict(db.execute("SELECT seq, state FROM delivery"))
-    assert settled == {1, 2}
+    assert list(settled) == [(1, 2)]
     assert rows == {1: "dead", 2: "waiting"}
 
 
@@ -257,6 +257,26 @@ async def test_the_breaker_opens_probes_with_one_event_and_closes(world, use):
     assert len(world.platform.taken) == 60
 
 
+async def test_an_open_breaker_is_on_disk_and_the_next_process_begins_with_one_probe(world, use):
+    world.configured(use(batch_size=10, max_concurrency=4))
+    world.platform.answer = lambda ids: 503
+    await world.post(*names(100))
+    async with world.running():
+        await world.clock.until(lambda: world.status().state == "broken")
+        await world.clock.pass_s(1)
+        since = world.lane().broken_at
+        assert (since, world.lane().broken_code) == (world.status().since, "http_503")
+    asked = len(world.platform.requests)
+    async with world.running():
+        await world.clock.until(lambda: len(world.platform.requests) > asked)
+        await world.clock.pass_s(0.5)
+        assert [len(ids) for ids in world.platform.requests[asked:]] == [1]
+        assert (world.status().state, world.status().since) == ("broken", since)
+        world.platform.answer = lambda ids: "ok"
+        await world.clock.until(world.settled(*names(100)))
+        assert (world.lane().broken_at, world.lane().broken_code) == (None, "")
+
+
 async def test_requests_keep_to_the_rate(world, use):
     world.configured(use(batch_size=1, rate=2.0, max_concurrency=4))
     async with world.running():
@@ -334,7 +354,7 @@ async def test_what_grows_too_old_before_it_can_be_sent_expires(world, use):
 async def test_a_million_expired_events_are_recorded_in_pieces(world, use, monkeypatch):
     """What is settled without a request does not gather in memory until the log ends."""
     monkeypatch.setattr("gateway.delivery.lane.GATHERED", 50)
-    monkeypatch.setattr("gateway.delivery.lane.CHUNK", 40)
+    monkeypatch.setattr("gateway.delivery.reading.CHUNK", 40)
     world.configured(use(limits=Limits(batch=100, max_age_s=600)))
     await world.post(*names(300))
     await world.clock.pass_s(1000)

@@ -9,10 +9,10 @@ import pytest
 from openapi_spec_validator import validate as validate_openapi
 
 from gateway.delivery.ends import Ended
-from gateway.delivery.lane import LaneStatus
+from gateway.delivery.status import LaneStatus
 from gateway.model.delivery import Attempt, State
 from gateway.model.errors import OutboxFailed
-from gateway.outbox import standing
+from gateway.outbox import lanes, standing
 from gateway.outbox.lanes import Change, open_lanes, record
 from gateway.web.app import DIRECT
 from gateway.web.metrics import Metrics
@@ -64,6 +64,16 @@ async def test_a_pause_is_known_to_a_process_that_does_not_dispatch(client, outb
     )
     [stopped] = (await client.get("/readyz")).json()["stopped_destinations"]
     assert (stopped["instance"], stopped["state"], stopped["code"]) == ("acme", "paused", "190")
+
+
+@pytest.mark.anyio
+async def test_so_is_a_platform_that_does_not_answer(client, outbox):
+    await outbox.write(lambda db: lanes.set_broken(db, 1, 5.0, "http_503"))
+    [stopped] = (await client.get("/readyz")).json()["stopped_destinations"]
+    assert (stopped["instance"], stopped["state"], stopped["code"]) == ("acme", "broken", "breaker_open")
+    assert stopped["message"].endswith("(http_503)")
+    await outbox.write(lambda db: lanes.set_broken(db, 1, None, ""))
+    assert (await client.get("/readyz")).json()["stopped_destinations"] == []
 
 
 @pytest.mark.anyio
