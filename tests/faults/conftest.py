@@ -47,7 +47,7 @@ ZYGOTE = """
 import json, os, sys
 import gateway.web.server
 from gateway.cli.main import call
-from gateway.web import upkeep
+from gateway.web import upkeep, workers
 for line in sys.stdin:
     order = json.loads(line)
     child = os.fork()
@@ -55,6 +55,8 @@ for line in sys.stdin:
         os.setsid()
         if "upkeep_s" in order:
             upkeep.upkeep.__kwdefaults__["round_s"] = order["upkeep_s"]
+        if "restart_s" in order:
+            workers.Supervisor.__init__.__kwdefaults__["restart_s"] = order["restart_s"]
         os._exit(call(order["command"]))
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -95,7 +97,12 @@ class _SinkHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         sink = self.server
         assert isinstance(sink, Sink)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        data = self.rfile.read(length)
+        if len(data) < length:  # the other side was killed
+            self.close_connection = True
+            return
+        body = json.loads(data)
         sink.answering.wait(30)
         trouble = sink.random.random() < 0.03
         if not trouble:
@@ -131,7 +138,7 @@ class Servers:
     def start(self, *arguments: str, **settings: float) -> int:
         """Run a command of the gateway, by default `serve`; returns its process id.
 
-        `upkeep_s`: how often it forgets what is due.
+        `upkeep_s`: how often it forgets what is due; `restart_s`: how soon a worker that ended is started again.
         """
         assert self._zygote.stdin is not None
         command = [*(arguments or ("serve",)), "--config", str(self.config)]
@@ -214,17 +221,40 @@ class Client:
         answer = connection.getresponse()
         body = answer.read()
         if answer.status == 202:
-            assert json.loads(body)["rejected"] == 0
+            found = json.loads(body)
+            assert found["rejected"] == 0
+            self.answered(found["results"])
             self.acknowledged.update(event["event_id"] for event in events)
             self._unanswered = []
         else:
             self.refusals.append((answer.status, dict(answer.headers)))
             time.sleep(0.01)
 
+    def answered(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """What the answer says of each event that was posted."""
+
     def _event(self) -> dict[str, Any]:
         number = next(self._numbers)
         event_id = f"{self._name}-{number}"
         return {"event_name": "Lead", "event_id": event_id, "custom_data": {"value": number, "currency": "EUR"}}
+
+
+class Steady(Client):
+    """A client that connects again when its server goes away, and tells what it was answered of each event."""
+
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(name, port)
+        #: Event ids that were answered as `accepted`, once for each time.
+        self.accepted: list[str] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Until told to stop."""
+        while not stop.is_set():
+            super().run(stop)
+            time.sleep(0.005)
+
+    def answered(self, results: Sequence[Mapping[str, Any]]) -> None:
+        self.accepted += [one["event_id"] for one in results if one["status"] == "accepted"]
 
 
 class Load:
