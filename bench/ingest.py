@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import setup, stages
-from bench.machine import cores, cpu_seconds, free_port, python, resident_bytes, server
+from bench.machine import cores, cpu_seconds, family, free_port, python, resident_bytes, server
 
 ROUNDS, SECONDS = 3, 3.0
 #: Events in a request → connections that saturate a core with them.
@@ -68,9 +68,9 @@ def drive(pid: int, port: int, batch: int, connections: int, *, rate: float = 0.
     """Load a server for a while: as fast as it answers, or at so many requests a second."""
     _, load_on = cores()
     command = python("bench.load", "127.0.0.1", port, "/v1/events", batch, connections, SECONDS, setup.KEY, rate)
-    before = cpu_seconds(pid)
+    before = _spent(pid)
     done = subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, load_on))
-    used = cpu_seconds(pid) - before
+    used = _spent(pid) - before
     found = json.loads(done.stdout)
     statuses = found["statuses"]
     if not set(statuses) <= {"202", "429"} or "202" not in statuses:
@@ -78,6 +78,10 @@ def drive(pid: int, port: int, batch: int, connections: int, *, rate: float = 0.
     events = statuses["202"] * batch
     refused = statuses.get("429", 0) / found["requests"]
     return Measured(events / found["seconds"], events / max(used, 1e-9), found["p99"], refused)
+
+
+def _spent(pid: int) -> float:
+    return sum(cpu_seconds(one) for one in family(pid))
 
 
 def _report(batch: int, pairs: list[tuple[Measured, Measured]]) -> tuple[float, float]:

@@ -17,9 +17,11 @@ KEY = "bench-write-key-0123456789"
 PLATFORMS = ("meta", "tiktok", "google", "pinterest", "snapchat")
 
 
-def write(folder: Path, *, port: int, sink_port: int, destinations: tuple[str, ...] = PLATFORMS) -> Path:
+def write(
+    folder: Path, *, port: int, sink_port: int, destinations: tuple[str, ...] = PLATFORMS, workers: int = 1
+) -> Path:
     """A gateway.toml whose destinations send to the sink."""
-    lines = ["[server]", f"port = {port}", "[sources.web]", f'write_key = "{KEY}"']
+    lines = ["[server]", f"port = {port}", f"workers = {workers}", "[sources.web]", f'write_key = "{KEY}"']
     for name in destinations:
         mock = importlib.import_module(f"gateway.demo.platforms.{name}").MOCK
         lines += [f"[destinations.{name}]", f'plugin = "{name}"', "allow_private = true"]
