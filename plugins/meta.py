@@ -449,7 +449,8 @@ def _words(error: Mapping[str, Any]) -> str:
     blamed = error.get("error_data")
     if isinstance(blamed, Mapping):
         blamed = blamed.get("blame_field_specs")
-    said = (error.get("error_user_title"), error.get("message"), blamed, error.get("fbtrace_id"))
+    for_people = (error.get("error_user_title"), error.get("error_user_msg"))
+    said = (*for_people, error.get("message"), blamed, error.get("fbtrace_id"))
     return verdicts.shorten("; ".join(str(part) for part in said if part))
 
 

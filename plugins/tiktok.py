@@ -323,8 +323,9 @@ def partial(response: Response, words: str, n: int) -> Verdict | list[Verdict]:
         return taken
     if n == 1:
         return lost
-    indexes = {entry.get("index") for entry in failed if isinstance(entry, dict) and type(entry.get("index")) is int}
-    return [lost if index in indexes else taken for index in range(n)] if indexes else taken
+    found = {one["index"]: one for one in failed if isinstance(one, dict) and type(one.get("index")) is int}
+    why = {at: verdicts.reject("20001", str(one.get("message") or words)) for at, one in found.items()}
+    return [why.get(at, taken) for at in range(n)] if why else taken
 
 
 def age_limit(event: Event, config: Mapping[str, Any]) -> float:

@@ -164,3 +164,128 @@ async def test_google_learns_from_the_gateway_when_a_refunded_purchase_happened(
     assert [item["conversionValue"] for item in world.accepted] == [10, 6, 0]
     assert len({item["eventTimestamp"] for item in world.accepted}) == 1, "all of them at the time of the purchase"
     assert {item["transactionId"] for item in world.accepted} == {"order-0"}
+
+
+#: Platform → what it answers when a token has run out: status, body.
+EXPIRED: dict[str, tuple[int, Any]] = {
+    "meta": (401, {"error": {"message": "Session has expired", "type": "OAuthException", "code": 190}}),
+    "tiktok": (200, {"code": 40105, "message": "Access token is incorrect or has been revoked.", "data": {}}),
+    "google": (401, {"error": {"code": 401, "message": "Invalid credentials.", "status": "UNAUTHENTICATED"}}),
+    "pinterest": (401, {"code": 2, "message": "Authentication failed."}),
+    "snapchat": (401, {"status": "INVALID", "reason": "token"}),
+}
+TWO_GOOD = 2
+
+
+def items_of(request: httpx.Request) -> list[dict[str, Any]]:
+    """The events that a request carries, in the platform's words; none if it asks for a token or an outcome."""
+    if request.method != "POST" or "json" not in request.headers.get("content-type", ""):
+        return []
+    body = json.loads(request.content)
+    found: list[dict[str, Any]] = body.get("data") or body.get("events") or []
+    return found
+
+
+def id_of(item: dict[str, Any]) -> str:
+    found: str = item.get("event_id") or item["transactionId"]
+    return found
+
+
+def between(world: Any, name: str, answer: Any) -> None:
+    """Let `answer(items)` speak for a platform first; it returns a response, or nothing to leave it to the mock."""
+    handler = world.networks[name].handler
+
+    def spoken(request: httpx.Request) -> httpx.Response:
+        items = items_of(request)
+        given = answer(items) if items else None
+        return handler(request) if given is None else given
+
+    world.networks[name] = httpx.MockTransport(spoken)
+
+
+@pytest.mark.parametrize("name", EXPIRED)
+async def test_a_token_that_runs_out_between_two_batches_loses_nothing(run, name):
+    """Where the gateway can renew it (Google) it goes on at once; where it cannot, the lane waits for its operator."""
+    world = run(name, "batch_size = 10\n")
+    answered, mended = [], []
+
+    def answer(items):
+        answered.append(len(items))
+        if mended or len(answered) <= TWO_GOOD or (name == "google" and len(answered) > TWO_GOOD + 1):
+            return None
+        status, body = EXPIRED[name]
+        return httpx.Response(status, json=body)
+
+    between(world, name, answer)
+    async with world.running():
+        await world.post_events(purchases(50))
+        if name != "google":
+            await world.clock.until(lambda: world.status(name).state == "paused")
+            assert world.status(name).message
+            taken = {id_of(item) for item in world.accepted}
+            assert set(world.states(*(set(ids(50)) - taken), instance=name)) <= {"queued", "waiting"}
+            mended.append(True)
+        await world.clock.until(lambda: len(world.accepted) == 50)
+    assert sorted(map(id_of, world.accepted)) == sorted(ids(50))
+    assert len(answered) > 5
+
+
+BAD = {"order-3", "order-17"}
+WORDS = "this one is not right"
+
+
+def refused_in_part(name: str, items: list[dict[str, Any]]) -> httpx.Response | None:
+    """How each platform says that it does not like some of the events: see the plugins for the sources."""
+    bad = [at for at, item in enumerate(items) if id_of(item) in BAD]
+    if not bad:
+        return None
+    if name == "meta":  # all or nothing
+        error = {"message": "Invalid parameter", "code": 100, "error_subcode": 2804050, "error_user_msg": WORDS}
+        return httpx.Response(400, json={"error": {**error, "type": "OAuthException"}})
+    if name == "snapchat":  # the first of them, and nothing is taken
+        refusal = {"status": "INVALID", "event": bad[0] + 1, "errors": {"codes": ["E1002"], "error_msgs": [WORDS]}}
+        return httpx.Response(200, json=refusal)
+    if name == "tiktok":
+        failed = [{"index": at, "message": WORDS} for at in bad]
+        body = {"code": 20001, "message": "Partially successful", "data": {"failed_events": failed}}
+        return httpx.Response(200, json=body)
+    if name == "pinterest":
+        rows = [
+            {"status": "failed" if at in bad else "processed", "error_message": WORDS if at in bad else ""}
+            for at in range(len(items))
+        ]
+        details = {"num_events_received": len(items), "num_events_processed": len(items) - len(bad), "events": rows}
+        return httpx.Response(422, json={"code": 4196, "message": "Not all events were processed.", "details": details})
+    violations = [
+        {"field": f"events.events[{at}].user_data", "description": WORDS, "reason": "INVALID_HEX_ENCODING"}
+        for at in bad
+    ]
+    info = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
+    error = {"code": 400, "status": "INVALID_ARGUMENT", "message": "There was a problem.", "details": info}
+    return httpx.Response(400, json={"error": error})
+
+
+#: Platforms that take the rest of a request of which they refuse a part.
+TAKES_THE_REST = {"tiktok", "pinterest"}
+
+
+@pytest.mark.parametrize("name", EXPIRED)
+async def test_what_a_platform_refuses_in_part_costs_the_others_nothing(run, name):
+    world = run(name)
+    good = sorted(set(ids(20)) - BAD)
+
+    def answer(items):
+        refusal = refused_in_part(name, items)
+        if refusal is not None and name in TAKES_THE_REST:
+            world.accepted += [item for item in items if id_of(item) not in BAD]
+        return refusal
+
+    between(world, name, answer)
+    async with world.running():
+        await world.post_events(purchases(20))
+        await world.clock.until(lambda: world.states(*BAD, instance=name) == ["dead", "dead"])
+        await world.clock.until(lambda: len(world.accepted) >= len(good))
+        await world.clock.pass_s(60)
+    assert sorted(map(id_of, world.accepted)) == good
+    assert set(world.states(*good, instance=name)) <= {"delivered", "received"}
+    assert all(WORDS in world.standing(one, name).message for one in BAD)

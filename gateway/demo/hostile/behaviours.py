@@ -63,8 +63,13 @@ async def speaks_first(_reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     await writer.drain()
 
 
+async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take the connection and say nothing: under TLS, no handshake."""
+    await asyncio.sleep(PATIENCE_S)
+
+
 #: What does not wait for a request.
-UNASKED = (at_once, speaks_first)
+UNASKED = (at_once, speaks_first, silent)
 
 
 async def _after_part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, share: float) -> None:

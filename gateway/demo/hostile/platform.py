@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import json
 import threading
+from typing import TYPE_CHECKING
 
 from gateway.demo.hostile.behaviours import UNASKED, Act, answer
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class HostilePlatform:
@@ -16,8 +20,8 @@ class HostilePlatform:
     Requests to an address that ends in `/token` are answered well: what is under fire is what the token is for.
     """
 
-    def __init__(self, act: Act) -> None:
-        self._act = act
+    def __init__(self, act: Act, tls: ssl.SSLContext | None = None) -> None:
+        self._act, self._tls = act, tls
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="hostile-platform")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -39,7 +43,7 @@ class HostilePlatform:
     @property
     def base_url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self._tls is None else f"https://localhost:{self.port}"
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -55,6 +59,12 @@ class HostilePlatform:
         await asyncio.sleep(0.01)  # for the sockets to be closed
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._tls is not None:
+            try:
+                await writer.start_tls(self._tls)
+            except (OSError, asyncio.CancelledError):  # the other side does not like the certificate, or it is over
+                writer.transport.abort()
+                return
         first = await self._first_line(reader)
         self.requests.append(first)
         try:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
-from gateway.demo.hostile.behaviours import BEHAVIOURS, PATIENCE_S, Behaviour, at_once, speaks_first
+from gateway.demo.hostile.authority import DAY, Authority
+from gateway.demo.hostile.behaviours import BEHAVIOURS, PATIENCE_S, Behaviour, at_once, silent, speaks_first
 from gateway.demo.hostile.platform import HostilePlatform
 from gateway.model.delivery import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
     from pathlib import Path
 
     from gateway.delivery.sender import Answered
@@ -45,19 +50,52 @@ def under_fire(destination: Destination, config: Mapping[str, Any], event: Mappi
         def test_a_platform_that_is_not_there_has_nothing(self, tmp_path: Path) -> None:
             with HostilePlatform(at_once) as platform:
                 gone = platform.base_url
-            answered = _sent(destination, config, event or PURCHASE, gone, tmp_path)
-            assert not answered.unseen
-            assert [one.kind for one in _each(answered)] == [Kind.RETRY]
+            never_left(_sent(destination, config, event or PURCHASE, gone, tmp_path), "connect")
+
+        def test_a_name_that_is_not_known_has_nothing(self, tmp_path: Path) -> None:
+            with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(socket.EAI_NONAME, "no such name")):
+                answered = _sent(destination, config, event or PURCHASE, "http://gone.invalid", tmp_path)
+            never_left(answered, "connect")
 
         def test_plain_text_where_tls_is_due_has_nothing(self, tmp_path: Path) -> None:
             with HostilePlatform(speaks_first) as platform:
                 secure = platform.base_url.replace("http:", "https:")
-                answered = _sent(destination, config, event or PURCHASE, secure, tmp_path)
-            assert not answered.unseen
-            assert [one.kind for one in _each(answered)] == [Kind.RETRY]
+                never_left(_sent(destination, config, event or PURCHASE, secure, tmp_path), "tls")
+
+        def test_a_handshake_that_never_ends_has_nothing(self, tmp_path: Path) -> None:
+            with HostilePlatform(silent) as platform:
+                secure = platform.base_url.replace("http:", "https:")
+                never_left(_sent(destination, config, event or PURCHASE, secure, tmp_path), "connect")
+
+        @pytest.mark.parametrize("wrong", CERTIFICATES)
+        def test_a_certificate_that_is_wrong_has_nothing(self, wrong: str, tmp_path: Path) -> None:
+            answered, asked = _sent_over_tls(destination, config, event or PURCHASE, tmp_path, wrong)
+            never_left(answered, "tls")
+            assert asked == []
+
+        def test_a_certificate_that_is_right_is_taken(self, tmp_path: Path) -> None:
+            answered, asked = _sent_over_tls(destination, config, event or PURCHASE, tmp_path, "")
+            assert answered.status == 500
+            assert asked
 
     UnderFire.__name__ = f"Test{destination.name.title()}UnderFire"
     return UnderFire
+
+
+#: What may be wrong with a certificate: whom it is for, when it ends, whether its authority is trusted.
+CERTIFICATES: Mapping[str, tuple[str, timedelta, bool]] = {
+    "of an unknown authority": ("localhost", DAY, False),
+    "of another host": ("shop.example", DAY, True),
+    "that has ended": ("localhost", -DAY, True),
+}
+
+
+def never_left(answered: Answered, code: str) -> None:
+    """Hold it against a request that cannot have been sent. Raises `AssertionError`."""
+    verdicts = list(_each(answered))
+    assert not answered.unseen
+    assert [one.kind for one in verdicts] == [Kind.RETRY]
+    assert {one.code for one in verdicts} == {code}, verdicts
 
 
 #: An event that every bundled destination takes.
@@ -98,7 +136,12 @@ def _each(answered: Answered) -> Iterator[Any]:
 
 
 def _sent(
-    destination: Destination, config: Mapping[str, Any], event: Mapping[str, Any], base_url: str, folder: Path
+    destination: Destination,
+    config: Mapping[str, Any],
+    event: Mapping[str, Any],
+    base_url: str,
+    folder: Path,
+    timeout_s: float = TIMEOUT_S,
 ) -> Answered:
     """Three events on their way to the platform as the lanes send them, without an outbox."""
     from gateway.config import load
@@ -110,7 +153,7 @@ def _sent(
     from gateway.outbox.lanes import Stored
 
     file = folder / "gateway.toml"
-    keys = {"plugin": destination.name, "base_url": base_url, "allow_private": True, "timeout": TIMEOUT_S}
+    keys = {"plugin": destination.name, "base_url": base_url, "allow_private": True, "timeout": timeout_s}
     keys |= {"token_url": f"{base_url}/token"} if "token_url" in config else {}
     table = "\n".join(f"{key} = {_toml(value)}" for key, value in {**config, **keys}.items())
     file.write_text(f'[sources.shop]\nwrite_key = "made-up-write-key-000001"\n[destinations.one]\n{table}\n', "utf-8")
@@ -137,6 +180,22 @@ def _sent(
             await asyncio.sleep(0.01)  # for the sockets to be closed
 
     return asyncio.run(run())
+
+
+def _sent_over_tls(
+    destination: Destination, config: Mapping[str, Any], event: Mapping[str, Any], folder: Path, wrong: str
+) -> tuple[Answered, list[str]]:
+    """The same to a platform that answers 500 over TLS, with something `wrong` with its certificate, or nothing.
+
+    Returns also the first lines of the requests that it was sent.
+    """
+    authority = Authority(folder)
+    host, ends_in, trusted = CERTIFICATES[wrong] if wrong else ("localhost", DAY, True)
+    with contextlib.ExitStack() as stack:
+        platform = stack.enter_context(HostilePlatform(BEHAVIOURS["500"].act, authority.server(host, ends_in=ends_in)))
+        if trusted:
+            stack.enter_context(authority.trusted())
+        return _sent(destination, config, event, platform.base_url, folder, PATIENCE_S / 2), platform.requests
 
 
 def _toml(value: Any) -> str:
