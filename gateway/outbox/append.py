@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from array import array
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from gateway.model.errors import OutboxError
-from gateway.outbox.packing import pack, unpack
+from gateway.outbox.keys import Keys
+from gateway.outbox.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 #: Rows in one statement: SQLite takes 999 values or more.
 ROWS = 32
-MARKS = ", ".join("?" * ROWS)
-#: Number of keys → what looks them up.
-LOOK_UP = {
-    1: "SELECT key, seq FROM index_.dedup WHERE key = ?",
-    ROWS: f"SELECT key, seq FROM index_.dedup WHERE key IN ({MARKS})",
-}
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -60,56 +54,41 @@ class Appended(NamedTuple):
 class Log:
     """The log's state that the writer's thread keeps beside the database: all of it can be made again from there.
 
-    The dedup index is an in-memory table attached to the writer's connection: it rolls back with the transaction;
-    its truth is `intake.dedup_keys`, which other processes append to as well. `sync` reads what they added, under the
-    write lock, before any key is looked up.
+    The truth about duplicates is `intake.dedup_keys`. `sync` reads what this process and others have added to it, under
+    the write lock, before any key is looked up: what was rolled back is not there, and so was never known.
     """
 
     def __init__(self, dedup_window_s: float, clock: Callable[[], float] = time.time) -> None:
         self._window_s = dedup_window_s
         self._clock = clock
+        self._keys = Keys()
+        #: The keys of events before this number are known.
         self._next_seq = 0
-        self._committed_seq = 0
+        #: The first event within the window.
         self._oldest_seq = 0
         self._decisions: dict[str, int] = {}
 
     def attach(self, db: Connection) -> None:
-        """Make the index and fill it from the database. Called once, before the first group."""
-        db.execute("ATTACH ':memory:' AS index_")
-        db.execute("CREATE TABLE index_.dedup (key INTEGER PRIMARY KEY, seq INTEGER)")  # see insert_rows on NOT NULL
-        oldest = self._clock() - self._window_s
+        """Fill the index from the database. Called once, before the first group."""
         db.execute("BEGIN")  # one view of the log: another process may be writing
-        rows = db.execute(
-            "SELECT first_seq, count, dedup_keys FROM intake WHERE committed_at >= ? ORDER BY first_seq", (oldest,)
-        )
-        keys, seqs = array("q"), array("q")
-        for first, count, packed in rows:
-            keys.extend(unpack("q", packed))
-            seqs.extend(range(first, first + count))
-        # ascending inserts only ever touch the last page; of one key, the newest is the one that counts
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        pairs = ((keys[at], seqs[at]) for at in order)
-        db.executemany("INSERT OR REPLACE INTO index_.dedup VALUES (?, ?)", pairs)
+        self._oldest_seq = first_since(db, self._clock() - self._window_s)
+        self._next_seq = self._oldest_seq
+        self.sync(db)
         self._next_seq = _end_of_log(db)
-        self._oldest_seq = first_since(db, oldest)
         db.execute("COMMIT")
 
     def sync(self, db: Connection) -> None:
-        """Take in what other processes appended. Called at the start of each group, under the write lock."""
-        self._committed_seq = self._next_seq
+        """Take in what was appended. Called at the start of each group, under the write lock."""
         rows = db.execute(
             "SELECT first_seq, count, dedup_keys FROM intake WHERE first_seq >= ? ORDER BY first_seq", (self._next_seq,)
-        ).fetchall()
+        )
         for first, count, keys in rows:
-            pairs = zip(unpack("q", keys), range(first, first + count), strict=True)
-            # a key that is here already had passed its window when the other process took it again
-            db.executemany("INSERT OR REPLACE INTO index_.dedup VALUES (?, ?)", pairs)
+            self._keys.add(first, keys)
             self._next_seq = first + count
 
     def forget(self) -> None:
         """After a rollback: what was learnt inside the transaction is not so."""
         self._decisions.clear()
-        self._next_seq = self._committed_seq
 
     def append(self, db: Connection, records: Sequence[Record]) -> list[Appended]:
         """Store what is new. The answers are in the order of `records`."""
@@ -117,45 +96,31 @@ class Log:
         fresh: list[Record] = []
         consented: list[tuple[Record, int]] = []
         first = seq = self._next_seq
-        known = self._known(db, [record.dedup_key for record in records])
+        taken: dict[int, int] = {}
         for record in records:
-            earlier = known.get(record.dedup_key)
+            key = record.dedup_key
+            earlier = taken.get(key)
+            if earlier is None:
+                earlier = self._keys.get(key, self._oldest_seq)
             if earlier is not None:
                 results.append(Appended(earlier, True))
                 if record.consented:
                     consented.append((record, earlier))
                 continue
-            known[record.dedup_key] = seq
+            taken[key] = seq
             results.append(Appended(seq, False))
             fresh.append(record)
             seq += 1
         if fresh:
             self._insert(db, fresh, first)
-            self._next_seq = seq
         for record, earlier in consented:
             self._reopen(db, record, earlier)
         return results
 
-    def _known(self, db: Connection, keys: Sequence[int]) -> dict[int, int]:
-        """Those of the keys that are taken within the window → the first copy's number in the log."""
-        found: dict[int, int] = {}
-        for at in range(0, len(keys), ROWS):
-            part = keys[at : at + ROWS]
-            if 1 < len(part) < ROWS:  # so that there are two statements, not one for each number of keys
-                part = [*part, *[part[0]] * (ROWS - len(part))]
-            rows = db.execute(LOOK_UP[len(part)], part)
-            found.update((key, seq) for key, seq in rows if seq >= self._oldest_seq)
-        return found
-
     def sweep(self, db: Connection, slices: int, index: int) -> None:
         """Drop keys past the dedup window from slice `index` of `slices` of the index."""
-        width = 2**64 // slices
-        low = -(2**63) + index * width
         self._oldest_seq = first_since(db, self._clock() - self._window_s)
-        db.execute(
-            "DELETE FROM index_.dedup WHERE key >= ? AND key < ? AND seq < ?",
-            (low, min(low + width, 2**63 - 1), self._oldest_seq),
-        )
+        self._keys.drop(index, slices, self._oldest_seq)
 
     def _reopen(self, db: Connection, record: Record, seq: int) -> None:
         """Queue what the first copy was refused for want of consent, now that this copy brings it."""
@@ -205,9 +170,6 @@ class Log:
         )
         clear = [(seq, one.clear) for seq, one in enumerate(fresh, first) if one.clear is not None]
         insert_rows(db, "INSERT OR FAIL INTO clear", clear)
-        # a key that is there already has passed its window
-        keys = [(one.dedup_key, seq) for seq, one in enumerate(fresh, first)]
-        insert_rows(db, "INSERT OR REPLACE INTO index_.dedup", keys)
         db.execute(
             "INSERT INTO intake VALUES (?, ?, ?, ?, ?)",
             (
@@ -235,8 +197,8 @@ def insert_rows(db: Connection, insert: str, rows: Sequence[tuple[Any, ...]]) ->
     """Insert rows, those of a large group with few statements.
 
     Python's lock is let go and asked for again at each row that SQLite takes by itself, and an event loop that is busy
-    gives it back late. `OR FAIL`, or `OR REPLACE` where no column is NOT NULL, must be said: otherwise SQLite keeps
-    each page as it was, to undo a statement of many rows, although the whole group is undone when one fails.
+    gives it back late. `OR FAIL` must be said: otherwise SQLite keeps each page as it was, to undo a statement of many
+    rows, although the whole group is undone when one fails.
     """
     whole = len(rows) - len(rows) % ROWS
     for at in range(0, whole, ROWS):

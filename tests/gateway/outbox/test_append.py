@@ -254,6 +254,5 @@ def test_sweeping_all_slices_forgets_all_old_keys_and_no_others(opened, record, 
     put(outbox, record("new"))
     for _ in range(slices):
         _sweep(outbox)
-    left = outbox.write_blocking(lambda db: db.execute("SELECT count(*) FROM index_.dedup").fetchone()[0])
-    assert left == 1
+    assert len(outbox._log._keys) == 1
     assert put(outbox, record("new")) == [(201, True)]
