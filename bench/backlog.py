@@ -40,7 +40,7 @@ NUMBERS = "WITH RECURSIVE number (n) AS (SELECT :start UNION ALL SELECT n + 1 FR
 ROWS = {
     "event": "n, :now, 'web', 'Purchase', 'order-' || n, 1, :payload",
     "clear": "n, :clear",
-    "delivery": ":lane, n, 'waiting', 1, :now - 60, 0, :now - 60 + n * 1e-6, 0, NULL, 'http_503', '', :now",
+    "delivery": ":lane, n, 'waiting', 1, :now - 60, 0, :now - 60 + n * 1e-6, 0, NULL, 'http_503', '', :now, ''",
 }
 
 

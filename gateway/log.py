@@ -14,7 +14,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import msgspec
@@ -28,7 +28,7 @@ KEYS = frozenset(
     "event level timestamp part dropped_keys "  # every line
     "version pid worker workers host port signal exit_code duration_s sqlite_version file "  # the process
     "instance instances plugin hook since state verdict status code message tries size in_flight next_at count "
-    "source door method path request_id origin error where "  # requests
+    "source door method path request_id event_ids origin error where "  # requests
     "keys faults key rows bytes seq event_id event_name".split()
 )
 
@@ -51,6 +51,8 @@ _ADDRESS = re.compile(
 #: What could write over a terminal, or begin a line of its own: control characters, and marks that turn text around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LONGEST = 1_000
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 Line: TypeAlias = MutableMapping[str, Any]
 
@@ -80,6 +82,11 @@ def configure(*, stream: TextIO | None = None, console: bool | None = None, leve
     root.setLevel(logging.WARNING)
     for name in SILENCED:
         logging.getLogger(name).disabled = True
+
+
+def level_of(environ: Mapping[str, str]) -> int:
+    """The level that `GATEWAY_LOG_LEVEL` names: `debug`, `info`, `warning` or `error`; `info` for anything else."""
+    return LEVELS.get(environ.get("GATEWAY_LOG_LEVEL", "").lower(), logging.INFO)
 
 
 def get_logger(name: str = "gateway") -> Any:

@@ -129,7 +129,9 @@ def logged() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 function = node.func.body if isinstance(node.func, ast.IfExp) else node.func
-                if isinstance(function, ast.Attribute) and function.attr in ("info", "warning", "error", "critical"):
+                if isinstance(function, ast.Attribute) and function.attr in (
+                    "debug", "info", "warning", "error", "critical",
+                ):  # fmt: skip
                     found.add(str(node.args[0].value))
     return found
 

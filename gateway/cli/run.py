@@ -1,5 +1,6 @@
 """`gateway serve`, `gateway dispatch`, `gateway demo`: what runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def serve(
     from gateway import log
     from gateway.web import server
 
-    log.configure()
+    log.configure(level=log.level_of(os.environ))
     raise typer.Exit(server.serve(config, dispatch=dispatch))
 
 
@@ -32,7 +33,7 @@ def dispatch(config: ConfigOption = CONFIG) -> None:
     from gateway import log
     from gateway.web import server
 
-    log.configure()
+    log.configure(level=log.level_of(os.environ))
     raise typer.Exit(server.dispatch(config))
 
 

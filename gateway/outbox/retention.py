@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.outbox.engine import Connection
 
 #: Rows touched in one step.
-STEP = 5_000
+STEP = 2_000
 #: Numbers that one step looks at: among many that still wait it ends without having found its `STEP` rows.
 SPAN = 4 * STEP
 

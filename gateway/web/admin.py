@@ -6,7 +6,6 @@ read an answer, as none has CORS headers, and nothing keeps one, as all say `no-
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -30,27 +29,10 @@ if TYPE_CHECKING:
     from gateway.outbox.engine import Connection
     from gateway.web.service import Service
 
-#: At most one line about refused requests in so many seconds; it counts the others.
-TELL_EVERY_S = 60.0
-#: What every answer says, refusals too.
-_HEADERS: Headers = [(b"cache-control", b"no-store")]
-
 log = get_logger("admin")
 
-
-class Refusals:
-    """Tells of requests without the right token, and not more often than an operator would want to hear."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._quiet_until = 0.0
-
-    def add(self, code: str, now: float) -> None:
-        """Count one. `now`: seconds of a clock that never goes back."""
-        self._count += 1
-        if now >= self._quiet_until:
-            log.warning("admin_refused", code=code, count=self._count)
-            self._count, self._quiet_until = 0, now + TELL_EVERY_S
+#: What every answer says, refusals too.
+_HEADERS: Headers = [(b"cache-control", b"no-store")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +65,8 @@ def guarded(work: Callable[[Service, Request], Awaitable[Any]]) -> Callable[[Req
         try:
             keys.admin(key_in({name.lower(): value for name, value in request.headers.raw}))
         except KeyRefused as refused:
-            service.admin_refusals.add(refused.code, time.monotonic())
+            if count := service.seldom.count("admin_refused", refused.code):
+                log.warning("admin_refused", code=refused.code, count=count)
             raise
         return Json(await work(service, request), headers={"Cache-Control": "no-store"})
 

@@ -9,12 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
 
 from gateway.ingest.problem import RequestRefused
+from gateway.log import get_logger
 from gateway.web.admission import loop_time
 from gateway.web.body import ARRIVED, Disconnected, Receive
 from gateway.web.browser import collect
 from gateway.web.events import post_events
 from gateway.web.problem import ANSWER_HEADERS, NOT_FOUND, Send, headers_of, refusal, report, send_problem
 from gateway.web.routes import ROUTES
+from gateway.web.telling import request_id
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -29,6 +31,8 @@ DIRECT: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
     "/v1/collect": (collect, ("OPTIONS", "POST")),
 }
 
+
+log = get_logger("web")
 
 #: On every answer: what a sender wrote into it is never to be taken for a page.
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -46,7 +50,7 @@ class App:
         if scope["type"] != "http":
             await _not_http(scope, receive, send)
             return
-        begun = Begun(send)
+        begun = Begun(send, request_id(scope))
         try:
             await self._handle(scope, receive, begun)
         except Disconnected:
@@ -74,24 +78,44 @@ class App:
         refused = refusal(error)
         more: dict[str, Any] = {}
         if refused.status == 500:
-            more["request_id"] = report(error, scope["method"], scope["path"])
+            more["request_id"] = request_id(scope)
+            report(error, request_id(scope), scope["method"], scope["path"])
+        else:
+            self._tell(refused, scope)
         self.service.metrics.request_refused(refused.code)
         await send_problem(send, refused, more, [*scope.get(ANSWER_HEADERS, ()), *headers_of(error)])
+
+    def _tell(self, refused: RequestRefused, scope: Scope) -> None:
+        if count := self.service.seldom.count("request_refused", refused.code):
+            log.warning(
+                "request_refused",
+                code=refused.code,
+                count=count,
+                status=refused.status,
+                method=scope["method"],
+                path=scope["path"],
+                request_id=request_id(scope),
+            )
 
 
 class Begun:
     """`send`, which remembers whether an answer has begun: after that no other can be given."""
 
-    __slots__ = ("_send", "answer")
+    __slots__ = ("_request_id", "_send", "answer")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
+        self._request_id = request_id
         self.answer = False
 
     async def __call__(self, message: Any) -> None:
         if not self.answer:
             self.answer = True
-            message["headers"] = [*message.get("headers", ()), NOSNIFF]
+            message["headers"] = [
+                *message.get("headers", ()),
+                NOSNIFF,
+                (b"x-request-id", self._request_id.encode()),
+            ]
         await self._send(message)
 
 

@@ -31,6 +31,7 @@ MAX_BYTES = 256 * 1024
 #: The longest user agent and cookie value looked at.
 MAX_VALUE = 1024
 
+PATH = b"/v1/collect"
 ANY_ORIGIN = "*"
 #: What a page may send to this door.
 _PREFLIGHT: Headers = [
@@ -40,13 +41,27 @@ _PREFLIGHT: Headers = [
 ]
 
 
+#: Beside the body, what a page may read of an answer.
+_READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
+
+
+def cors_of(service: Service, headers: Mapping[bytes, bytes]) -> Headers:
+    """What an answer of this door says of who may read it."""
+    origin = headers.get(b"origin", b"").decode("latin-1").lower()
+    return cors_headers(origin, _all_origins(service.effective.settings.sources.values()))
+
+
+def early_headers(service: Service, url: bytes, pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What the refusal of a request says besides that is not to be read any further: a page must see what it was."""
+    return cors_of(service, dict(pairs)) if url.partition(b"?")[0] == PATH else []
+
+
 async def collect(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
     """Take a browser's events in, or answer its preflight. A page that may use the door may read every answer."""
     effective = service.effective
     pairs: Headers = list(scope["headers"])
     headers = dict(pairs)
-    origin = headers.get(b"origin", b"").decode("latin-1").lower()
-    cors = cors_headers(origin, _all_origins(effective.settings.sources.values()))
+    origin, cors = headers.get(b"origin", b"").decode("latin-1").lower(), cors_of(service, headers)
     if scope["method"] == "OPTIONS":
         await _preflight(send, cors)
         return
@@ -61,7 +76,7 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
         if not may_use(origin, source.origins):
             raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
         hints = browser_hints(pairs, _peer(scope), server.trusted_proxies)
-        answer = await service.accept(effective, body, source, "collect", hints)
+        answer = await service.accept(effective, body, source, "collect", scope, hints)
     await send_answer(send, answer, cors)
 
 
@@ -78,7 +93,7 @@ def cors_headers(origin: str, allowed: Sequence[str]) -> Headers:
     """
     if not origin or not may_use(origin, allowed):
         return [(b"vary", b"Origin")]
-    found = [(b"vary", b"Origin"), (b"access-control-allow-origin", origin.encode("latin-1"))]
+    found = [(b"vary", b"Origin"), (b"access-control-allow-origin", origin.encode("latin-1")), _READABLE]
     return [*found, (b"access-control-allow-credentials", b"true")] if origin in allowed else found
 
 

@@ -31,7 +31,7 @@ async def post_events(service: Service, scope: Scope, receive: Receive, send: Se
     with Reading(scope, receive, service.budget, server.max_body_bytes, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, content_type(headers), "", max_bytes=server.max_body_bytes, max_events=server.max_events)
-        answer = await service.accept(effective, body, source, "events")
+        answer = await service.accept(effective, body, source, "events", scope)
     await send_answer(send, answer)
 
 

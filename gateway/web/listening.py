@@ -7,10 +7,13 @@ import contextlib
 import functools
 import resource
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from gateway.log import get_logger
+from gateway.web.browser import early_headers
 from gateway.web.protocol import ClientLimits, protocol_within
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Connections that a process takes at the same time, and that it accepts at once.
 MAX_CONNECTIONS, ACCEPT_AT_ONCE = 4096, 256
+
+log = get_logger("web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,16 @@ class HttpServer(uvicorn.Server):
 def http_server(app: App, times: Deadlines) -> HttpServer:
     """The server for an app, with nothing in its log or headers that we did not put there."""
     service = app.service
+
+    def refused(code: str) -> None:
+        service.metrics.request_refused(code)
+        if count := service.seldom.count("request_refused", code):
+            log.warning("request_refused", code=code, count=count)
+
     limits = ClientLimits(
         admission=service.budget.admission,
-        refused=service.metrics.request_refused,
+        refused=refused,
+        early_headers=partial(early_headers, service),
         connections=most_connections(),
         headers_s=times.headers_s,
         read_s=times.read_s,

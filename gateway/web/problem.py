@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -128,8 +127,6 @@ def headers_of(error: Exception) -> Headers:
     return [(name.lower().encode(), value.encode()) for name, value in given.items()]
 
 
-def report(error: Exception, method: str, path: str) -> str:
-    """Write an unexpected exception to the log. Returns the request id that leads there."""
-    request_id = uuid.uuid4().hex[:16]
+def report(error: Exception, request_id: str, method: str, path: str) -> None:
+    """Write an unexpected exception to the log."""
     get_logger("web").error("request_failed", request_id=request_id, method=method, path=path, exc_info=error)
-    return request_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,8 @@ class ClientLimits:
     admission: Admission = field(default_factory=Admission)
     #: Called for each request that is refused here, with the code.
     refused: Callable[[str], None] = lambda _code: None
+    #: Headers of a refusal beside those that each has, by the request's URL and headers.
+    early_headers: Callable[[bytes, Iterable[tuple[bytes, bytes]]], Sequence[tuple[bytes, bytes]]] = lambda *_: ()
     #: Called for each connection: to look for more.
     accept_more: Callable[[], None] = lambda: None
     #: Connections at the same time; past it a request is answered 429, far past it a connection is closed at once.
@@ -214,11 +216,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.limits.refused(OVERLOADED.code)
         self.cycle = _DONE
         self._unset_keepalive_if_required()
+        more = [b"%b: %b" % header for header in self.limits.early_headers(self.url, self.headers)]
         if self.expect_100_continue or not self.parser.should_keep_alive():
-            self.transport.write(_LATER_CLOSED)
+            self.transport.write(written(OVERLOADED, b"retry-after: 1", CLOSE, *more) if more else _LATER_CLOSED)
             self._close()
         else:
-            self.transport.write(next(_LATER))
+            self.transport.write(written(OVERLOADED, b"retry-after: 1", *more) if more else next(_LATER))
             if not self.flow.read_paused:
                 self.flow.pause_reading()
                 self.loop.call_later(HOLD_S, self.flow.resume_reading)

@@ -10,21 +10,27 @@ from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.status import written
 from gateway.ingest.pipeline import Door
+from gateway.log import get_logger
 from gateway.model.errors import OutboxFull
 from gateway.outbox import Outbox, lanes
-from gateway.web.admin import Refusals
 from gateway.web.body import Budget, Pace
 from gateway.web.keys import Keys
 from gateway.web.metrics import Metrics
 from gateway.web.problem import FULL_S
+from gateway.web.telling import Seldom, request_id, tell_taken, tells_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from starlette.types import Scope
 
     from gateway.config import Source
     from gateway.delivery.status import LaneStatus
     from gateway.ingest.decode import Body
     from gateway.ingest.draft import BrowserHints
+
+
+log = get_logger("web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,9 @@ class Service:
     full_until: float = 0.0
     budget: Budget = field(default_factory=Budget)
     pace: Pace = field(default_factory=Pace)
-    admin_refusals: Refusals = field(default_factory=Refusals)
+    seldom: Seldom = field(default_factory=Seldom)
+    #: The log says something of each request.
+    tells_all: bool = field(default_factory=tells_all)
 
     def __post_init__(self) -> None:
         self.metrics.watch(self.outbox, lambda: self.lanes() or (), lambda: self.effective.settings.enabled)
@@ -91,7 +99,13 @@ class Service:
         ]
 
     async def accept(
-        self, effective: Effective, body: Body, source: Source, door: str, hints: BrowserHints | None = None
+        self,
+        effective: Effective,
+        body: Body,
+        source: Source,
+        door: str,
+        scope: Scope,
+        hints: BrowserHints | None = None,
     ) -> dict[str, Any]:
         """Take a body's events in, and count them. Returns the answer once they are on disk."""
         start = time.perf_counter()
@@ -100,6 +114,21 @@ class Service:
         except OutboxFull:
             self.full_until = time.monotonic() + FULL_S
             raise
-        self.metrics.of(source.name, door).answered(answer, time.perf_counter() - start)
+        duration_s = time.perf_counter() - start
+        self.metrics.of(source.name, door).answered(answer, duration_s)
         self.metrics.told(answer["results"])
+        if answer["rejected"]:
+            refused = next(one for one in answer["results"] if one["status"] == "rejected")
+            code = refused["errors"][0]["code"]
+            if count := self.seldom.count("events_rejected", code, source.name):
+                log.warning(
+                    "events_rejected",
+                    code=code,
+                    count=count,
+                    source=source.name,
+                    door=door,
+                    request_id=request_id(scope),
+                )
+        if self.tells_all:
+            tell_taken(scope, source.name, door, answer["results"], duration_s)
         return answer

@@ -107,3 +107,8 @@ def test_every_key_that_the_code_logs_is_on_the_list():
 @pytest.mark.parametrize("bad", ["\x1b[2J", "\x9b31m", "\r", "\n", "\x07", "\u202e", "\u2028"])
 def test_nothing_that_moves_a_terminal_stands_in_a_value(bad):
     assert log.clean(f"/v1/{bad}x") == "/v1/" + "\N{REPLACEMENT CHARACTER}" + f"{bad[1:]}x"
+
+
+@pytest.mark.parametrize(("given", "level"), [("debug", 10), ("WARNING", 30), ("", 20), ("loud", 20)])
+def test_the_level_comes_from_the_environment(given, level):
+    assert log.level_of({"GATEWAY_LOG_LEVEL": given}) == level

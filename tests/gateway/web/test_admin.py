@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
 from gateway.model.delivery import State
 from gateway.outbox import queries, standing
 from gateway.outbox.lanes import Change, record
-from gateway.web.admin import ROUTES, TELL_EVERY_S, Refusals
+from gateway.web.admin import ROUTES
 from gateway.web.service import Effective
 
 TOKEN, NEXT_TOKEN = "token-of-the-operator", "the-token-after-it"
@@ -120,14 +119,6 @@ async def test_what_happened_to_an_event(admin, client):
     answer = await admin("/admin/api/events/no-such")
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_event")
     assert answer.headers["cache-control"] == "no-store"
-
-
-def test_refusals_are_told_once_a_minute_with_their_number():
-    refusals = Refusals()
-    with capture_logs() as lines:
-        for now in (0.0, 1.0, 2.0, TELL_EVERY_S):
-            refusals.add("unknown_key", now)
-    assert [(line["event"], line["count"]) for line in lines] == [("admin_refused", 1), ("admin_refused", 3)]
 
 
 def one_died(db):

@@ -216,7 +216,8 @@ async def test_an_unexpected_error_tells_nothing_but_a_request_id(client, outbox
     monkeypatch.setattr(outbox, "append", break_)
     answer = await client.post("/v1/events", json=PURCHASE)
     document = is_problem(answer, 500, "internal_error")
-    assert len(document["request_id"]) == 16
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert json.loads(capsys.readouterr().out)["request_id"] == document["request_id"]
     assert "secret-thing" not in answer.text
     assert "ValueError" not in answer.text
 

@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -249,6 +250,26 @@ async def test_one_that_asks_before_it_sends_its_body_is_refused_without_waiting
         answer = await talk(port, head)
         assert statuses(answer) == [429]
         assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize(("origin", "named"), [("https://shop.example", True), ("https://other.example", False)])
+@pytest.mark.parametrize("keep", [True, False], ids=["alive", "closed"])
+async def test_past_the_limit_a_page_may_read_that_and_when_to_come_back(service, origin, named, keep):
+    service.budget.admission.limit = 0
+    settings = service.effective.settings
+    sources = {name: one for name, one in settings.sources.items() if "*" not in one.origins}
+    service.effective = replace(service.effective, settings=replace(settings, sources=sources))
+    ask = f"POST /v1/collect?key=k HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nContent-Length: 2\r\n"
+    async with serving(service) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((ask + ("" if keep else "Connection: close\r\n") + "\r\n{}").encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        writer.close()
+    assert head.startswith("http/1.1 429 ")
+    assert "retry-after: 1" in head
+    assert "vary: origin" in head
+    assert (f"access-control-allow-origin: {origin}" in head) is named
+    assert ("access-control-expose-headers: retry-after" in head) is named
 
 
 async def test_bodies_under_way_take_no_place_and_are_refused_when_there_is_none_at_their_end(service, stored):
