@@ -170,6 +170,8 @@ class Lane:
             self._access.hold(now, min(row.held_until - now, RETRY_AFTER_MAX_S))
         if row.paused_at is not None:  # whatever was wrong may have been mended: one probe at once
             self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
+        if row.rate_full_at is not None:  # what was under way when the other process ended is not written down
+            self._rate.resume(row.rate_full_at, self._clock.now(), self.instance.max_concurrency)
         if row.broken_at is not None:
             self._access.breaker.reopen(row.broken_at, row.broken_code, self._clock.now())
 
@@ -398,11 +400,19 @@ class Lane:
         gathered, self._changes = self._changes, []
         everything = [*gathered, *changes]
         lane, cursor, now = self._id, self._hand.cursor, self._clock.now()
-        until = self._access.held_until if held else None
+        until, full_at = self._access.held_until if held else None, self._rate.full_at if tried is not None else None
 
         def work(db: Connection) -> None:
             lanes.record(
-                db, lane, cursor=cursor, tried=tried, settled=rows_done, changes=everything, now=now, held_until=until
+                db,
+                lane,
+                cursor=cursor,
+                tried=tried,
+                settled=rows_done,
+                changes=everything,
+                now=now,
+                held_until=until,
+                rate_full_at=full_at,
             )
 
         await self._write(work)

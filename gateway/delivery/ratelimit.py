@@ -7,11 +7,24 @@ class RateLimit:
     """A bucket that holds `burst` requests, else one second's worth, and refills evenly."""
 
     def __init__(self, rate: float | None, now: float, burst: int | None = None) -> None:
-        """`rate`: requests a second, `None` for no limit. `now`: seconds on any steady clock."""
+        """`rate`: requests a second, `None` for no limit. `now`: Unix seconds."""
         self._rate = rate
         self._size = max(1.0, rate or 0.0) if burst is None else float(burst)
         self._tokens = self._size
         self._at = now
+
+    @property
+    def full_at(self) -> float | None:
+        """When the bucket will be full again, Unix seconds; `None` without a limit. It says all that is to be known."""
+        return None if self._rate is None else self._at + (self._size - self._tokens) / self._rate
+
+    def resume(self, full_at: float, now: float, unknown: int) -> None:
+        """Go on where another process was, which wrote `full_at` down; `unknown`: requests it may have made since."""
+        if self._rate is None:
+            return
+        longest_s = self._size / self._rate  # written under another configuration, or by a clock that was wrong
+        missing = min(max(0.0, full_at - now), longest_s) * self._rate
+        self._tokens, self._at = self._size - missing - unknown, now
 
     def take(self, now: float) -> float:
         """Take a token; returns the seconds to wait before using it."""

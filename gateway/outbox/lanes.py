@@ -33,7 +33,8 @@ _FREE = (
 
 #: What a `LaneRow` is made of.
 LANE_COLUMNS = (
-    "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s, held_until, broken_at, broken_code"
+    "id, instance, cursor, paused_at, pause_code, pause_message, frozen_s, held_until, broken_at, broken_code, "
+    "rate_full_at"
 )
 
 
@@ -53,6 +54,8 @@ class LaneRow:
     #: The breaker is open since then, Unix seconds, for failures of this code; `None` while it is closed.
     broken_at: float | None
     broken_code: str
+    #: When the allowance of requests is whole again, Unix seconds; `None` if nothing was used of it.
+    rate_full_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +243,12 @@ def record(
     changes: Sequence[Change],
     now: float,
     held_until: float | None = None,
+    rate_full_at: float | None = None,
 ) -> None:
     """Write down an attempt and what it means: `settled` deliveries lose their row, `changes` get one.
 
-    `held_until`: when the platform wants to be asked again, if its answer said so. The caller's lane owns the
-    deliveries (one dispatcher at a time), so that nothing is compared first.
+    `held_until`: when the platform wants to be asked again, if its answer said so. `rate_full_at`: see `LaneRow`, if
+    there is a limit. The caller's lane owns the deliveries (one dispatcher at a time): nothing is compared first.
     """
     if tried is not None:
         _insert_attempt(db, lane, tried, now)
@@ -259,6 +263,8 @@ def record(
         db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
     if held_until is not None:
         db.execute("UPDATE lane SET held_until = ? WHERE id = ?", (held_until, lane))
+    if rate_full_at is not None:
+        db.execute("UPDATE lane SET rate_full_at = ? WHERE id = ?", (rate_full_at, lane))
 
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:

@@ -163,6 +163,12 @@ def m005_that_a_platform_does_not_answer(db: Any) -> None:
     db.execute("ALTER TABLE lane ADD COLUMN broken_code TEXT NOT NULL DEFAULT ''")  # of the failure that opened it
 
 
+@migrations()
+def m006_what_is_left_of_a_platforms_limit(db: Any) -> None:
+    """So that a process that takes over does not begin with a full allowance."""
+    db.execute("ALTER TABLE lane ADD COLUMN rate_full_at REAL")  # Unix seconds; NULL: no limit, or none used of it
+
+
 def migrate(db: Connection, path: Path) -> None:
     """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))

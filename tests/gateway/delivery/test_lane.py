@@ -277,6 +277,23 @@ async def test_an_open_breaker_is_on_disk_and_the_next_process_begins_with_one_p
         assert (world.lane().broken_at, world.lane().broken_code) == (None, "")
 
 
+@pytest.mark.parametrize("orderly", [True, False], ids=["an end", "a crash"])
+async def test_over_starts_and_crashes_requests_keep_to_the_rate(world, use, orderly):
+    """A process that dispatches anew each three seconds has no more than one that goes on."""
+    world.configured(use(batch_size=1, rate=0.5, burst=4, max_concurrency=2))
+    await world.post(*names(60))
+    for _ in range(20):
+        async with anyio.create_task_group() as tasks, world.running():
+            await world.clock.pass_s(3)
+            if not orderly:
+                tasks.cancel_scope.cancel()
+        world.outbox.release_lease()
+    times = world.platform.times
+    spent_s = times[-1] - times[0]
+    assert len(times) <= 4 + 0.5 * spent_s + 1
+    assert len(times) >= 10
+
+
 async def test_requests_keep_to_the_rate(world, use):
     world.configured(use(batch_size=1, rate=2.0, max_concurrency=4))
     async with world.running():
