@@ -32,8 +32,9 @@ CHUNK = 500
 CHUNK_MIN = 50
 #: The shortest time between two looks at what is new, in seconds.
 LOOK_S = 0.025
-#: A lane that reads events which came in longer ago, in seconds, and has not nearly reached the end, has a backlog.
-BEHIND_S = 5.0
+#: A lane that reads events which came in longer ago, in seconds, and has more than so many readings of them before it,
+#: has a backlog.
+BEHIND_S, FAR = 5.0, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Reader:
         behind = None
         if len(log) == self._chunk and lanes.received_at(db, log[-1].seq) < fresh:
             before = first_since(db, fresh) - 1
-            behind = before if before > after + 2 * self._chunk else None
+            behind = before if before > after + FAR * self._chunk else None
         return _Look(log, lanes.rows_among(db, self._lane, log), behind)
 
     async def _learn(self, log: list[Stored], due: list[Due]) -> None:

@@ -26,6 +26,10 @@ ANSWER_BYTES = 1024 * 1024
 #: Seconds for which a looked-up address is used.
 DNS_TTL_S = 60.0
 
+#: The part of an attempt's time that a connection may take. Less than all of it: a handshake that the deadline of the
+#: whole cuts off is left open by httpcore until it is collected; one that runs into this time is closed.
+CONNECT_SHARE = 0.9
+
 USER_AGENT = f"conversions-gateway/{__version__}"
 
 
@@ -81,7 +85,7 @@ class Transport:
                 transport=self._network,
                 follow_redirects=False,
                 trust_env=False,
-                timeout=httpx.Timeout(None, connect=self._timeout_s),
+                timeout=httpx.Timeout(None, connect=CONNECT_SHARE * self._timeout_s),
                 limits=limits,
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
             )

@@ -24,8 +24,11 @@ def children(pid: int) -> list[int]:
 
 
 def lease_holder(path: Path, pids: list[int]) -> int | None:
-    """Which of the processes dispatches: the one that has locked the lease's file."""
-    inode = path.with_name(f"{path.name}.dispatcher").stat().st_ino
+    """Which of the processes dispatches: the one that has locked the lease's file; `None` while nobody does yet."""
+    lease = path.with_name(f"{path.name}.dispatcher")
+    if not lease.exists():
+        return None
+    inode = lease.stat().st_ino
     for line in Path("/proc/locks").read_text("ascii").splitlines():
         parts = line.split()
         if "->" not in parts and int(parts[4]) in pids and parts[5].rpartition(":")[2] == str(inode):

@@ -17,16 +17,16 @@ import structlog
 
 from gateway.delivery import followup, hand, lane, reading
 from gateway.ingest import enrich
-from gateway.outbox import retention
+from gateway.outbox import keys, retention
 from tests.simulation.inline import LoopClock, Stopwatch, take_time
 from tests.simulation.platforms import Violation
 from tests.simulation.world import Simulation
 
 #: How much is done at a time, and the little that it may be: the worlds are small, and should meet every edge.
 SIZES = (
-    (reading, "CHUNK", 3), (reading, "CHUNK_MIN", 1), (reading, "BEHIND_S", 0.1), (hand, "KEPT", 2),
-    (lane, "SLICE", 2), (lane, "GATHERED", 2), (lane, "HELD", 2), (followup, "AT_ONCE", 1), (retention, "STEP", 3),
-    (retention, "SPAN", 4),
+    (reading, "CHUNK", 3), (reading, "CHUNK_MIN", 1), (reading, "BEHIND_S", 0.0), (reading, "FAR", 0),
+    (hand, "KEPT", 2), (lane, "SLICE", 2), (lane, "GATHERED", 2), (lane, "HELD", 2), (followup, "AT_ONCE", 1),
+    (retention, "STEP", 3), (retention, "SPAN", 4), (keys, "BUCKETS", 16),
 )  # fmt: skip
 
 
@@ -66,7 +66,8 @@ def quiet() -> None:
 def digest(seed: int) -> str:
     """All that a seed's world did, in a word."""
     try:
-        told = simulate(seed).trace
+        world = simulate(seed)
+        told = [*world.trace, str(sorted(world.counts.items()))]
     except Violation as violation:
         told = str(violation).splitlines()
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from gateway.outbox.standing import Standing
 
+#: Steps of a world: many short ones meet more beginnings and ends, a few long ones what builds up.
+LENGTHS = (*(2, 3, 4, 6, 16) * 4, 50)
 #: How far ahead virtual time may have to go until everything is settled.
 END_S = 60_000.0
 #: The wall clock is wrong by so much at times, seconds.
@@ -388,7 +390,7 @@ class Simulation:
         functions, weights = zip(*self.STEPS, strict=True)
         self.start()
         try:
-            for _ in range(self.rng.choice((2, 3, 4, 6, 16))):
+            for _ in range(self.rng.choice(LENGTHS)):
                 self.counts["steps"] += 1
                 await self.rng.choices(functions, weights)[0](self)
                 self._look()
