@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.abc
@@ -58,6 +58,8 @@ HELD = 5_000
 GATHERED = 2_000
 #: How long a recording that failed is waited for, in seconds.
 RECORD_AGAIN_S = 1.0
+
+T = TypeVar("T")
 
 log = get_logger("delivery")
 
@@ -293,7 +295,8 @@ class Lane:
     async def _outplayed(self, claims: list[Claim]) -> dict[int, Change]:
         """Claims whose turn it is not, for how their order or lead stands by now; followers are mapped here."""
         lane, now = self._id, self._clock.now()
-        all_series = await self._outbox.read(
+        # asked behind what is being written: an earlier delivery's row may be on its way there
+        all_series = await self._write(
             lambda db: [lanes.series(db, lane, claim.serial or 0, claim.seq) for claim in claims]
         )
         found: dict[int, Change] = {}
@@ -427,7 +430,7 @@ class Lane:
         if self._hand.cursor > self._cursor:
             await self._record(None, [], [])
 
-    async def _write(self, work: Callable[[Connection], None]) -> None:
+    async def _write(self, work: Callable[[Connection], T]) -> T:
         """Write, and wait for better times when the disk is full: what a platform answered must not be lost."""
         while True:
             try:
