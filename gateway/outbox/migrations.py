@@ -169,6 +169,12 @@ def m006_what_is_left_of_a_platforms_limit(db: Any) -> None:
     db.execute("ALTER TABLE lane ADD COLUMN rate_full_at REAL")  # Unix seconds; NULL: no limit, or none used of it
 
 
+@migrations()
+def m007_which_outcome_is_asked_for_next(db: Any) -> None:
+    """While a platform's reports are late there are many of them, and the lane asks every few seconds."""
+    db.execute("CREATE INDEX receipt_due ON receipt (lane, next_at)")
+
+
 def migrate(db: Connection, path: Path) -> None:
     """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
     lock = FileLock(path.with_name(path.name + ".lock"))
