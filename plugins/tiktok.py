@@ -291,6 +291,10 @@ def envelope(source: str, source_id: str, data: list[Any], config: Mapping[str, 
     return Request("POST", URL, json={"event_source": source, "event_source_id": source_id, **given, "data": data})
 
 
+#: `Invalid value for event_id: …`, `Batch.0.properties.contents.0.content_id: …`
+BLAMED = re.compile(r"Invalid value for ([A-Za-z_.]{1,80}):|Batch\.\d+\.([A-Za-z0-9_.]{1,120}):")
+
+
 def classify(response: Response, n: int) -> Verdict | list[Verdict]:
     """The status where it says more than a body can (a bad token may come as 401 without one), else `code`."""
     code, ok = response.find("code"), 200 <= response.status < 300
@@ -309,10 +313,16 @@ def classify(response: Response, n: int) -> Verdict | list[Verdict]:
     if code in CODES:
         return replace(CODES[code], code=str(code), message=words)
     if 40000 <= code < 50000:
-        return verdicts.refused(str(code), words, n)
+        return verdicts.refused(str(code), words, n, blamed(response) if code == 40002 else "")
     if 50000 <= code < 60000:  # TikTok's own trouble, or a permission in disguise: then an operator must act
         return verdicts.retry(str(code), words, tries=10, then_pause=True)
     return verdicts.retry(str(code), words, tries=5)
+
+
+def blamed(response: Response) -> str:
+    """The field that a 40002 names, without its place in a list; the two forms that were seen of it."""
+    found = BLAMED.match(str(response.find("message") or ""))
+    return re.sub(r"\.\d+(?=\.|$)", "", found[1] or found[2]) if found else ""
 
 
 def partial(response: Response, words: str, n: int) -> Verdict | list[Verdict]:

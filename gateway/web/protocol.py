@@ -55,6 +55,7 @@ def written(refused: RequestRefused, *more: bytes) -> bytes:
 
 CLOSE = b"connection: close"
 #: Asked to come back after 1, 2 or 3 seconds in turn, so that not all come back at once.
+_SECONDS = itertools.cycle((1, 2, 3))
 _LATER = itertools.cycle([written(OVERLOADED, b"retry-after: %d" % seconds) for seconds in (1, 2, 3)])
 _LATER_CLOSED = written(OVERLOADED, b"retry-after: 1", CLOSE)
 
@@ -158,7 +159,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             if len(self.pipeline) >= MAX_PIPELINE:
                 raise Refused(OVERLOADED)
         elif self._crowded:
-            raise Refused(CROWDED, b"retry-after: 5")
+            raise Refused(CROWDED, b"retry-after: 5", *self._for_pages())
         elif self.limits.admission.full and self.url not in PROBES:
             self._refuse()
             return
@@ -216,15 +217,20 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.limits.refused(OVERLOADED.code)
         self.cycle = _DONE
         self._unset_keepalive_if_required()
-        more = [b"%b: %b" % header for header in self.limits.early_headers(self.url, self.headers)]
+        more = self._for_pages()
         if self.expect_100_continue or not self.parser.should_keep_alive():
             self.transport.write(written(OVERLOADED, b"retry-after: 1", CLOSE, *more) if more else _LATER_CLOSED)
             self._close()
         else:
-            self.transport.write(written(OVERLOADED, b"retry-after: 1", *more) if more else next(_LATER))
+            later = written(OVERLOADED, b"retry-after: %d" % next(_SECONDS), *more) if more else next(_LATER)
+            self.transport.write(later)
             if not self.flow.read_paused:
                 self.flow.pause_reading()
                 self.loop.call_later(HOLD_S, self.flow.resume_reading)
+
+    def _for_pages(self) -> list[bytes]:
+        """Header lines without which a page may not read what it was refused."""
+        return [b"%b: %b" % header for header in self.limits.early_headers(self.url, self.headers)]
 
     def _end(self, refused: Refused) -> None:
         """Answer what cannot be answered otherwise, and close. Between the answers to earlier requests none is written:

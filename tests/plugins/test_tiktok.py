@@ -213,3 +213,19 @@ def test_mapping_never_raises(custom: dict[str, Any], app: dict[str, Any], user:
     assert isinstance(item, dict | Skip)
     if isinstance(item, dict):
         json.dumps(item, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("Invalid value for event_id: not a valid string.", "event_id"),
+        ("Batch.0.properties.contents.0.content_id: Not a valid string", "properties.contents.content_id"),
+        ("Batch.12.event_time: too old", "event_time"),
+        ("Something else is wrong", ""),
+        ("", ""),
+    ],
+)
+def test_the_field_that_a_refusal_names_reaches_the_dead_letter(message: str, field: str) -> None:
+    body = json.dumps({"code": 40002, "message": message, "data": {}}).encode()
+    verdict = TIKTOK.classify(Response(200, {}, body), 1)
+    assert (verdict.kind, verdict.code, verdict.field) == ("reject", "40002", field)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,6 @@ from tests.conftest import WORDS, acme
 from tests.simulation.inline import RESOLUTION_S
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator, Sequence
 
     from gateway.config import Instance
@@ -191,6 +191,7 @@ class Platforms:
         items = json.loads(request.content)["data"]
         ids = [item["id"] for item in items]
         self._sent(peer, ids, items)
+        number = self._world.counts["requests"]
         keys = [key for one in ids if (key := self._key(peer, one))]
         peer.open_keys.update(keys)
         try:
@@ -198,7 +199,7 @@ class Platforms:
                 await self._world.clock.wait(anyio.Event(), self._rng.choice((0.05, 1.0, TIMEOUT_S + 2)))
             return self._answer(peer, ids)
         except asyncio.CancelledError:  # our deadline has passed, or the process dies
-            self._unanswered(peer, ids)
+            self._unanswered(peer, ids, self._fate(number))
             raise
         finally:
             peer.open_keys.subtract(keys)
@@ -294,7 +295,7 @@ class Platforms:
                     self._failed(peer, ids)
                     return httpx.Response(500)
                 case 2:
-                    self._unanswered(peer, ids)
+                    self._unanswered(peer, ids, rng)
                     raise rng.choice((httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError))("gone")
                 case 3:
                     return self._each(peer, ids)
@@ -360,14 +361,21 @@ class Platforms:
         if peer.failures == THRESHOLD + 2 * self.instance(peer).max_concurrency:
             peer.broken_at, peer.since_broken = self._world.now(), 0
 
-    def _unanswered(self, peer: Peer, ids: Sequence[str]) -> None:
+    def _fate(self, number: int) -> random.Random:
+        """What decides about a request whose sender goes away. At a crash all do, in the order of a set of tasks, which
+        is that of their addresses: each has a source of its own then.
+        """
+        crashed = self._world.outbox.writer.crashed
+        return random.Random(f"{self._world.seed}-{number}") if crashed else self._rng
+
+    def _unanswered(self, peer: Peer, ids: Sequence[str], rng: random.Random) -> None:
         """It may have taken them: nobody sees the answer."""
         if not self._world.outbox.writer.crashed:
             self._failed(peer, ids)
             for one in ids:
                 peer.unseen_at.setdefault(one, self._world.now())
                 peer.spare[one] += 1
-        if self._rng.random() < 0.5:
+        if rng.random() < 0.5:
             self._take(peer, ids, seen=False)
 
     def _take(self, peer: Peer, ids: Sequence[str], *, seen: bool = True) -> None:

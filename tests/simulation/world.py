@@ -44,7 +44,7 @@ class Simulation:
     """One seed's world. `run` goes through its schedule and raises `Violation` at the first broken promise."""
 
     def __init__(self, seed: int, clock: LoopClock) -> None:
-        self.rng = random.Random(seed)
+        self.seed, self.rng = seed, random.Random(seed)
         self.clock = clock
         self.folder = new_folder()
         self.trace: list[str] = []

@@ -266,7 +266,7 @@ async def test_past_the_limit_a_page_may_read_that_and_when_to_come_back(service
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         writer.close()
     assert head.startswith("http/1.1 429 ")
-    assert "retry-after: 1" in head
+    assert head.partition("retry-after: ")[2][0] in "123"
     assert "vary: origin" in head
     assert (f"access-control-allow-origin: {origin}" in head) is named
     assert ("access-control-expose-headers: retry-after" in head) is named
