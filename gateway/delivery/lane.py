@@ -136,6 +136,7 @@ class Lane:
                     tasks.start_soon(self._deliver, batch)
             self._let_go(self._batches.drain())
         await self._flush()
+        await self._write_rate()
         await self._sender.close()
 
     @property
@@ -172,8 +173,9 @@ class Lane:
             self._access.hold(now, min(row.held_until - now, RETRY_AFTER_MAX_S))
         if row.paused_at is not None:  # whatever was wrong may have been mended: one probe at once
             self._access.pause = Pause(row.paused_at, row.pause_code, row.pause_message, self._clock.now())
-        if row.rate_full_at is not None:  # what was under way when the other process ended is not written down
-            self._rate.resume(row.rate_full_at, self._clock.now(), self.instance.max_concurrency)
+        if row.rate_full_at is not None:
+            self._rate.resume(row.rate_full_at, self._clock.now())
+        await self._write_rate(self.instance.max_concurrency)
         if row.broken_at is not None:
             self._access.breaker.reopen(row.broken_at, row.broken_code, self._clock.now())
 
@@ -371,6 +373,11 @@ class Lane:
         since, code, message = (pause.since, pause.code, pause.message) if pause is not None else (None, "", "")
         await self._write(lambda db: lanes.set_pause(db, lane, since, code, message, frozen_s))
 
+    async def _write_rate(self, more: int = 0) -> None:
+        lane, full_at = self._id, self._rate.full_at(more)
+        if full_at is not None:
+            await self._write(lambda db: lanes.set_rate(db, lane, full_at))
+
     async def _write_broken(self) -> None:
         lane, since, code = self._id, self._access.breaker.open_since, self._access.breaker.code
         await self._write(lambda db: lanes.set_broken(db, lane, since, code))
@@ -403,7 +410,9 @@ class Lane:
         gathered, self._changes = self._changes, []
         everything = [*gathered, *changes]
         lane, cursor, now = self._id, self._hand.cursor, self._clock.now()
-        until, full_at = self._access.held_until if held else None, self._rate.full_at if tried is not None else None
+        until, full_at = self._access.held_until if held else None, None
+        if tried is not None:  # should the process die, what is under way by then counts as used
+            full_at = self._rate.full_at(self.instance.max_concurrency)
 
         def work(db: Connection) -> None:
             lanes.record(

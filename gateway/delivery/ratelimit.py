@@ -13,18 +13,18 @@ class RateLimit:
         self._tokens = self._size
         self._at = now
 
-    @property
-    def full_at(self) -> float | None:
-        """When the bucket will be full again, Unix seconds; `None` without a limit. It says all that is to be known."""
-        return None if self._rate is None else self._at + (self._size - self._tokens) / self._rate
+    def full_at(self, more: int = 0) -> float | None:
+        """When the bucket will be full again, Unix seconds, which says all that is to be known of it; `None` without a
+        limit. `more`: requests that are yet to be made and may not be written down.
+        """
+        return None if self._rate is None else self._at + (self._size - self._tokens + more) / self._rate
 
-    def resume(self, full_at: float, now: float, unknown: int) -> None:
-        """Go on where another process was, which wrote `full_at` down; `unknown`: requests it may have made since."""
+    def resume(self, full_at: float, now: float) -> None:
+        """Go on where another process was, which wrote `full_at` down."""
         if self._rate is None:
             return
         longest_s = self._size / self._rate  # written under another configuration, or by a clock that was wrong
-        missing = min(max(0.0, full_at - now), longest_s) * self._rate
-        self._tokens, self._at = self._size - missing - unknown, now
+        self._tokens, self._at = self._size - min(max(0.0, full_at - now), longest_s) * self._rate, now
 
     def take(self, now: float) -> float:
         """Take a token; returns the seconds to wait before using it."""

@@ -264,7 +264,7 @@ def record(
     if held_until is not None:
         db.execute("UPDATE lane SET held_until = ? WHERE id = ?", (held_until, lane))
     if rate_full_at is not None:
-        db.execute("UPDATE lane SET rate_full_at = ? WHERE id = ?", (rate_full_at, lane))
+        set_rate(db, lane, rate_full_at)
 
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:
@@ -405,6 +405,11 @@ def set_pause(db: Connection, lane: int, paused_at: float | None, code: str, mes
         "UPDATE lane SET paused_at = ?, pause_code = ?, pause_message = ?, frozen_s = ? WHERE id = ?",
         (paused_at, code, message, frozen_s, lane),
     )
+
+
+def set_rate(db: Connection, lane: int, rate_full_at: float) -> None:
+    """Write down when the allowance of requests is whole again: see `LaneRow`."""
+    db.execute("UPDATE lane SET rate_full_at = ? WHERE id = ?", (rate_full_at, lane))
 
 
 def set_broken(db: Connection, lane: int, broken_at: float | None, code: str) -> None:

@@ -51,7 +51,7 @@ def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | 
             outbox = opened(loaded.settings)
             metrics = Metrics(worker=index if workers > 1 else None)
             notifier = Notifier.of(os.environ) if index == 0 else Notifier.of(os.environ).unheard()
-            process = partial(Process, orders=orders, notifier=notifier, dispatch=dispatch and index == 0)
+            process = partial(Process, orders=orders, notifier=notifier, dispatch=dispatch)
             return _run(_serve(loaded, outbox, listener, metrics, times, process), outbox)
 
         return work(0) if workers == 1 else Supervisor(workers, work).run()

@@ -84,3 +84,20 @@ def test_workers_that_are_killed_lose_and_repeat_nothing(servers, sink, load, po
     assert counted.keys() <= set().union(*(one.posted for one in clients))
     assert max(handed_over) < 5
     assert is_whole(path, "integrity_check")
+
+
+def test_a_worker_that_lives_delivers_in_the_place_of_one_that_was_killed(
+    servers, sink, load, port, tmp_path, deadline
+):
+    """It does not wait for the other to be started again."""
+    servers.config.write_text(servers.config.read_text().replace("[server]\n", "[server]\nworkers = 2\n"))
+    path = tmp_path / NAME
+    with servers.one(signal.SIGTERM, restart_s=6.0) as supervisor:
+        deadline(lambda: lease_holder(path, children(supervisor)) is not None)
+        before = children(supervisor)
+        holder = lease_holder(path, before)
+        os.kill(holder, signal.SIGKILL)
+        [other] = set(before) - {holder}
+        deadline(lambda: lease_holder(path, [other]) == other, within_s=4.0)
+        with load([Steady("late", port)]):
+            deadline(lambda: sink.arrived, within_s=4.0)

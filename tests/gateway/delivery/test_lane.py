@@ -279,19 +279,35 @@ async def test_an_open_breaker_is_on_disk_and_the_next_process_begins_with_one_p
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["an end", "a crash"])
 async def test_over_starts_and_crashes_requests_keep_to_the_rate(world, use, orderly):
-    """A process that dispatches anew each three seconds has no more than one that goes on."""
+    """A process that dispatches anew each ten seconds has no more than one that goes on."""
     world.configured(use(batch_size=1, rate=0.5, burst=4, max_concurrency=2))
-    await world.post(*names(60))
-    for _ in range(20):
-        async with anyio.create_task_group() as tasks, world.running():
-            await world.clock.pass_s(3)
-            if not orderly:
-                tasks.cancel_scope.cancel()
-        world.outbox.release_lease()
+    await world.post(*names(100))
+    for _ in range(12):
+        await one_life(world, 10, orderly=orderly)
     times = world.platform.times
     spent_s = times[-1] - times[0]
     assert len(times) <= 4 + 0.5 * spent_s + 1
-    assert len(times) >= 10
+    assert len(times) >= (50 if orderly else 25)
+
+
+async def test_lives_that_record_nothing_use_the_allowance_up(world, use):
+    """Each may have sent what it could have under way."""
+    world.configured(use(batch_size=1, rate=0.01, burst=6, max_concurrency=2))
+    for _ in range(3):
+        await one_life(world, 1, orderly=False)
+    await world.post(*names(10))
+    async with world.running():
+        await world.clock.pass_s(50)
+    assert world.platform.requests == []
+
+
+async def one_life(world, seconds, *, orderly):
+    """A process that dispatches for a while, and ends in order or at once."""
+    async with anyio.create_task_group() as tasks, world.running():
+        await world.clock.pass_s(seconds)
+        if not orderly:
+            tasks.cancel_scope.cancel()
+    world.outbox.release_lease()
 
 
 async def test_requests_keep_to_the_rate(world, use):
