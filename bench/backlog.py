@@ -219,7 +219,7 @@ async def _keep(one: Built) -> float:
     steps: dict[str, tuple[float | None, Callable[..., int]]] = {
         "addresses": (None, partial(retention.shred_clear, lanes=running, older_than=None)),
         "payloads": (now, partial(retention.drop_payloads, lanes=running, older_than=now)),
-        "events": (now, partial(retention.drop_events, lanes=running, older_than=now, dedup_since=now - 60)),
+        "events": (now, partial(retention.drop_events, lanes=running, older_than=now, dedup_since=now - 60, now=now)),
     }
     for what, (old, step) in steps.items():
         look = partial(retention.first_free, lanes=running, what=what, older_than=old, start=0)

@@ -7,6 +7,13 @@ from typing import Protocol
 
 import anyio
 
+#: Seconds since the machine started. Linux' monotonic clock stands still while the machine sleeps; this one does not.
+_SOURCE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _elapsed() -> float:
+    return time.clock_gettime(_SOURCE)
+
 
 class Clock(Protocol):
     """What the lanes ask about time."""
@@ -19,17 +26,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, read once: from then on it is counted by the monotonic one.
+    """The machine's clock, read once: from then on it is counted by one that only goes forward.
 
-    A correction of the machine's time while the gateway runs moves no retry and no age limit.
+    A correction of the machine's time while the gateway runs moves no retry and no age limit. Time for which the
+    machine slept counts.
     """
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - _elapsed()
 
     def now(self) -> float:
         """Unix seconds."""
-        return time.monotonic() + self._offset
+        return _elapsed() + self._offset
 
     async def wait(self, event: anyio.Event, timeout_s: float | None) -> None:
         """Wait for an event, but not longer than `timeout_s`."""

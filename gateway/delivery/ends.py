@@ -13,6 +13,7 @@ from gateway.outbox.lanes import SETTLING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from gateway.model.delivery import Verdict
     from gateway.outbox.lanes import Change, Tried
 
 #: Characters of a code that are told: some platforms' codes are made of several.
@@ -52,10 +53,12 @@ class Ends:
             found[state, ""] += len(set(tried.seqs).difference(one.seq for one in changes))
         self._tell_all(found.items())
 
-    def reported(self, state: State, code: str, count: int) -> None:
-        """Tell what a platform's late report ended. `received`: it never came."""
-        if state in FINAL_STATES or state is State.RECEIVED:
-            self._tell_all([((state, code), count)])
+    def reported(self, verdict: Verdict, count: int, changes: Sequence[Change]) -> None:
+        """Tell what a platform's late report on so many deliveries ended. `received`: it never came."""
+        found = Counter((one.state, one.code) for one in changes if one.state in FINAL_STATES)
+        if not changes:
+            found[State(str(verdict.kind)), verdict.code] += count
+        self._tell_all(found.items())
 
     def _tell_all(self, found: Iterable[tuple[tuple[State, str], int]]) -> None:
         for (state, full), count in found:

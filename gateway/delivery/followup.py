@@ -48,14 +48,15 @@ class FollowUps:
             due = await self._outbox.read(
                 partial(lanes.due_receipts, lane=lane.id, now=self._clock.now(), limit=AT_ONCE)
             )
-            if not due or not await self._ask_all(due):
+            if lane.held_s() > 0 or not due or not await self._ask_all(due):
                 await self._clock.wait(anyio.Event(), LOOK_S)
 
     async def _ask_all(self, receipts: Sequence[Receipt]) -> bool:
         """Ask for each; `False` when what came of it could not be written down, so that it is asked again."""
         try:
             for receipt in receipts:
-                if self._lane.stopping:
+                await self._lane.throttle()
+                if self._lane.stopping or self._lane.held_s() > 0:
                     break
                 await self._ask(receipt)
         except OutboxFailed:
@@ -77,7 +78,6 @@ class FollowUps:
         """The platform's report; `None` when the question got no answer."""
         instance = self._lane.instance
         try:
-            await self._lane.throttle()
             answer = await self._sender.ask(self._plan.build_request(receipt.request_id, instance.config))
             return None if isinstance(answer, Answered) else self._plan.classify(answer)
         except Exception as error:  # a plugin's mistake: the question stays open until its time is up
@@ -98,22 +98,23 @@ class FollowUps:
     async def _close(self, receipt: Receipt, verdict: Verdict, now: float) -> None:
         lane = self._lane
 
-        def work(db: Connection) -> tuple[int, Change | None]:
-            change = self._change(db, receipt, verdict, now)
-            count = lanes.close_receipt(
+        def work(db: Connection) -> tuple[int, list[Change]]:
+            seqs = lanes.reported_on(db, lane.id, receipt.attempt)
+            changes = self._changes(db, seqs, verdict, now)
+            lanes.close_receipt(
                 db,
                 lane.id,
                 receipt,
                 verdict=str(verdict.kind),
                 code=verdict.code,
                 message=verdict.message,
-                change=change,
+                changes=changes,
                 now=now,
             )
-            return count, change
+            return len(seqs), changes
 
-        count, change = await self._outbox.write(work)
-        lane.ends.reported(State(str(verdict.kind)) if change is None else change.state, verdict.code, count)
+        count, changes = await self._outbox.write(work)
+        lane.ends.reported(verdict, count, changes)
         level = log.info if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED) else log.warning
         level(
             "outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count
@@ -122,14 +123,20 @@ class FollowUps:
             await lane.pause(verdict.code, verdict.message, verdict.after_s)
         lane.nudge()
 
-    def _change(self, db: Connection, receipt: Receipt, verdict: Verdict, now: float) -> Change | None:
-        """What the report means for each delivery of the request."""
+    def _changes(self, db: Connection, seqs: Sequence[int], verdict: Verdict, now: float) -> list[Change]:
+        """What the report means for deliveries of the request: the platform's word that it failed for now counts once
+        for each, a second time ends it.
+        """
         if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED):
-            return None
-        if verdict.kind is Kind.PAUSE:  # they go again once the operator has mended it
-            return Change(0, State.WAITING, 1, now, next_at=now, code=verdict.code, message=verdict.message)
-        first = lanes.seqs_of(db, receipt.attempt)[0]
-        if verdict.kind is Kind.RETRY and lanes.times_resent(db, self._lane.id, first) == 0:
-            at = now + (verdict.after_s or 0.0)
-            return Change(0, State.WAITING, 1, now, next_at=at, code=verdict.code, message=verdict.message)
-        return dead(0, 1, now, verdict.code, verdict.message)
+            return []
+        frozen_s, code, message = self._lane.frozen_s(), verdict.code, verdict.message
+        again = set(seqs) if verdict.kind is Kind.PAUSE else set()  # they go once the operator has mended it
+        at = now
+        if verdict.kind is Kind.RETRY:
+            again, at = set(seqs) - lanes.resent(db, self._lane.id, seqs), now + (verdict.after_s or 0.0)
+        return [
+            Change(seq, State.WAITING, 1, now, frozen_s, next_at=at, code=code, message=message)
+            if seq in again
+            else dead(seq, 1, now, code, message)
+            for seq in seqs
+        ]

@@ -80,6 +80,8 @@ class Hand:
 
     def _take(self, read: Sequence[Stored], rows: Container[int]) -> list[Stored]:
         mine = [one for one in read if one.seq not in rows and not self._knows(one.seq)]
+        if len(self._order) > KEPT + 2 * len(self._fresh):  # what left it behind one that stays
+            self._order = sorted(self._fresh)
         for one in mine:
             self._fresh.add(one.seq)
             heappush(self._order, one.seq)
@@ -108,12 +110,16 @@ class Hand:
             elif seq in self._due:
                 self._due.discard(seq)
                 self._left.add(seq)
-                if seq > self.scan:  # its row may be gone by the time that the log is read as far
+                if seq > self.cursor:  # its row may be gone by the time that the log is read as far, or read again
                     self._settled.add(seq)
         if len(self._settled) > KEPT:
             self._ranges.add(runs(sorted(self._settled)))
             self._ranges.drop(self.cursor)
             self._settled.clear()
+
+    def leave(self, seq: int) -> None:
+        """Leave what was read ahead to the backlog: it is read again once that has come as far."""
+        self._fresh.discard(seq)
 
     def let_go(self, seqs: Collection[int]) -> None:
         """Unclaim: what came from the log is read from there again, the rest from its row."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -56,6 +57,9 @@ POLL_S = 0.25
 HELD = 5_000
 #: Changes without a request that gather before they are recorded.
 GATHERED = 2_000
+#: A refund of a purchase that nobody knows, while something waits that nobody has read, looks again after so many
+#: seconds.
+UNREAD_S = 5.0
 #: How long a recording that failed is waited for, in seconds.
 RECORD_AGAIN_S = 1.0
 
@@ -97,7 +101,7 @@ class Lane:
         self._cursor = 0
         self._in_flight = 0
         self._wake = anyio.Event()
-        self._stopping = False
+        self._stop = anyio.Event()
 
     # What others ask.
 
@@ -116,7 +120,7 @@ class Lane:
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is in flight has been recorded."""
-        self._stopping = True
+        self._stop.set()
         self._wake.set()
 
     # The loop.
@@ -127,7 +131,7 @@ class Lane:
         async with anyio.create_task_group() as tasks:
             if self.instance.follow_up is not None:
                 tasks.start_soon(FollowUps(self, self._outbox, self._sender, self._clock).run)
-            while not self._stopping:
+            while not self.stopping:
                 pause = self._access.wait_s(self._clock.now())
                 if pause > 0 or self._in_flight >= self._slots:
                     await self._rest(pause or None)
@@ -151,12 +155,20 @@ class Lane:
     @property
     def stopping(self) -> bool:
         """Whether it was told to stop."""
-        return self._stopping
+        return self._stop.is_set()
+
+    def held_s(self) -> float:
+        """Seconds for which the platform still wants no request at all, questions included."""
+        return max(0.0, self._access.held_until - self._clock.now())
+
+    def frozen_s(self) -> float:
+        """Seconds of pauses so far: time that retry clocks do not count."""
+        return self._access.frozen(self._clock.now())
 
     async def throttle(self) -> None:
-        """Wait for the turn that the platform's limit of requests gives."""
+        """Wait for the turn that the platform's limit of requests gives, or until told to stop."""
         if (wait := self._rate.take(self._clock.now())) > 0:
-            await self._clock.wait(anyio.Event(), wait)
+            await self._clock.wait(self._stop, wait)
 
     async def _open(self) -> None:
         def work(db: Connection) -> tuple[LaneRow, Ranges, list[tuple[int, int]]]:
@@ -189,14 +201,14 @@ class Lane:
 
     async def _rest(self, timeout_s: float | None) -> None:
         await self._clock.wait(self._wake, timeout_s)
-        self._wake = anyio.Event() if self._wake.is_set() and not self._stopping else self._wake
+        self._wake = anyio.Event() if self._wake.is_set() and not self.stopping else self._wake
 
     # Claim and batch.
 
     async def _next_batch(self) -> list[Claim]:
         """The next batch to send, or nothing: after a rest, or when a request under way has met trouble."""
         count, started = 0, time.perf_counter()
-        while not self._stopping:
+        while not self.stopping:
             now = self._clock.now()
             if self._access.wait_s(now) > 0:
                 return []
@@ -231,8 +243,10 @@ class Lane:
 
     def _line_up(self, claim: Claim, now: float) -> None:
         """Into a batch, or behind the earlier delivery of its serial key, which may be anywhere in a backlog."""
-        ahead = claim.serial is not None and not claim.due and self._hand.is_ahead(claim.seq)
-        where = self._serials.park(claim) if ahead else self._serials.admit(claim)
+        if claim.serial is not None and not claim.due and self._hand.is_ahead(claim.seq):
+            self._hand.leave(claim.seq)
+            return
+        where = self._serials.admit(claim)
         if where == "go":
             self._batches.add(claim, now)
         elif where == "park":
@@ -255,11 +269,11 @@ class Lane:
         try:
             while work:
                 await self.throttle()
-                if self._stopping or self._access.wait_s(self._clock.now()) > 0:
+                claims = [] if self._must_wait() else await self._sendable(work.popleft())
+                if self._must_wait():
                     # meanwhile the platform asked to be left alone, or to be asked with one at a time
-                    self._let_go([claim for part in work for claim in part])
+                    self._let_go([*claims, *(claim for part in work for claim in part)])
                     return
-                claims = await self._sendable(work.popleft())
                 if not claims:
                     continue
                 answered = await self._sender.send(claims)
@@ -274,25 +288,30 @@ class Lane:
             self._in_flight -= 1
             self._wake.set()
 
+    def _must_wait(self) -> bool:
+        return self.stopping or self._access.wait_s(self._clock.now()) > 0
+
     async def _sendable(self, claims: list[Claim]) -> list[Claim]:
         """Without those that grew too old meanwhile, and those whose order or lead stands otherwise by now."""
-        now, unseen_s = self._clock.now(), self.instance.retry.unseen_s
+        unseen_s = self.instance.retry.unseen_s
         platform_s = math.inf if unseen_s is None else unseen_s
-        changes = {one.seq: change for one in claims if (change := _too_late(one, platform_s, now)) is not None}
-        bound = [
-            one
-            for one in claims
-            if one.serial is not None and (one.follower is not None or one.due) and one.seq not in changes
-        ]
-        if bound:
-            await self._flush()  # what waits before them has its row
-            changes |= await self._outplayed(bound)
-        if not changes:
-            return claims
-        await self._record(None, [], list(changes.values()))
-        waits = {seq for seq, change in changes.items() if change.state is State.WAITING}
-        self._finish([claim for claim in claims if claim.seq in changes], waits)
-        return [claim for claim in claims if claim.seq not in changes]
+        while True:  # again after each recording: it may take its time
+            now = self._clock.now()
+            changes = {one.seq: change for one in claims if (change := _too_late(one, platform_s, now)) is not None}
+            bound = [
+                one
+                for one in claims
+                if one.serial is not None and (one.follower is not None or one.due) and one.seq not in changes
+            ]
+            if bound:
+                await self._flush()  # what waits before them has its row
+                changes |= await self._outplayed(bound)
+            if not changes:
+                return claims
+            await self._record(None, [], list(changes.values()))
+            waits = {seq for seq, change in changes.items() if change.state is State.WAITING}
+            self._finish([claim for claim in claims if claim.seq in changes], waits)
+            claims = [claim for claim in claims if claim.seq not in changes]
 
     async def _outplayed(self, claims: list[Claim]) -> dict[int, Change]:
         """Claims whose turn it is not, for how their order or lead stands by now; followers are mapped here."""
@@ -309,6 +328,8 @@ class Lane:
                 change = _ended(claim, State.SKIPPED, "superseded", words)
             elif series.waiting:
                 change = _parked(claim, now)
+            elif claim.follower is not None and series.unread:
+                change = replace(_parked(claim, now), next_at=now + UNREAD_S)
             elif claim.follower is not None and series.first_at is None:
                 words = "it changes an earlier event that this platform never took"
                 change = _ended(claim, State.SKIPPED, "original_not_delivered", words)

@@ -38,12 +38,6 @@ class Serials:
         for key, seq in rows:
             self._rows.setdefault(key, set()).add(seq)
 
-    def park(self, claim: Claim) -> str:
-        """Have it wait on disk, whatever else there is of its key."""
-        if claim.serial is not None:
-            self.parked([(claim.serial, claim.seq)])
-        return "park"
-
     def admit(self, claim: Claim) -> str:
         """`go`, `hold` (in hand, behind another) or `park` (write it down as waiting, behind a row that waits)."""
         key = claim.serial
@@ -53,7 +47,8 @@ class Serials:
         if not claim.due:
             head = line.head.seq if line is not None else None
             if any(seq < claim.seq and seq != head for seq in self._rows.get(key, ())):
-                return self.park(claim)
+                self.parked([(key, claim.seq)])
+                return "park"
         if claim.due:
             self.parked([(key, claim.seq)])
         if line is not None:

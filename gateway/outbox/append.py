@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.model.errors import OutboxError
 from gateway.outbox.keys import Keys
+from gateway.outbox.lanes import CONSENT_GIVEN
 from gateway.outbox.packing import pack
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ class Log:
             db.execute(
                 "INSERT OR IGNORE INTO delivery "
                 "(lane, seq, state, tries, frozen_s, next_at, unseen, code, message, changed_at) "
-                "SELECT id, ?, 'waiting', 0, frozen_s, ?, 0, 'consent_given', 'a copy of the event brought consent', ? "
+                "SELECT id, ?, 'waiting', 0, frozen_s, ?, 0, ?, 'a copy of the event brought consent', ? "
                 "FROM lane WHERE instance = ?",
-                (seq, now, now, name),
+                (seq, now, CONSENT_GIVEN, now, name),
             )
 
     def _insert(self, db: Connection, fresh: list[Record], first: int) -> None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.model.errors import OutboxError
-from gateway.outbox.engine import FileLock, connect, sqlite3, transaction, translated
-from gateway.outbox.lanes import LANE_COLUMNS, LaneRow, settled_after
+from gateway.outbox.engine import connect, lease_of, sqlite3, transaction, translated
+from gateway.outbox.lanes import LANE_COLUMNS, RESTORED, LaneRow, settled_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 PAGES = 2_000
 #: What SQLite keeps beside a database that is open.
 BESIDE = ("-wal", "-shm")
-#: Code of deliveries that a copy owes.
-RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def in_use(path: Path) -> bool:
     """Whether a process has the outbox open, as far as locks tell."""
     if not path.exists():
         return False
-    lease = FileLock(path.with_name(path.name + ".dispatcher"))
+    lease = lease_of(path)
     if not lease.acquire(wait=False):
         return True
     try:

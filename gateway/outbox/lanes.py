@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: Attempts after which every delivery is settled, unless it has a row of its own.
 SETTLING = ("delivered", "received", "mixed")
 
+#: Codes of rows that were written without a look at the event: copied back, put back or sent again by hand, let go by
+#: a copy's consent. Whether it has a serial key is known once a lane has read it.
+RESTORED, RETRIED, REPLAYED, CONSENT_GIVEN = UNREAD = ("restored", "retried", "replayed", "consent_given")
+
 #: No event has a greater number.
 EVERY = 2**62
 
@@ -310,14 +314,16 @@ def seqs_of(db: Connection, attempt: int) -> Sequence[int]:
     return unpack_seqs(*db.execute("SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (attempt,)).fetchone())
 
 
-def times_resent(db: Connection, lane: int, seq: int) -> int:
-    """How often a platform's late report had this event sent again."""
+def resent(db: Connection, lane: int, seqs: Sequence[int]) -> set[int]:
+    """Which of these events (ascending) a platform's late report has had sent again already."""
+    if not seqs:
+        return set()
     rows = db.execute(
         "SELECT first_seq, count, seqs FROM attempt WHERE lane = ? AND verdict = 'retry' AND request_id <> '' "
         "AND last_seq >= ? AND first_seq <= ?",
-        (lane, seq, seq),
+        (lane, seqs[0], seqs[-1]),
     )
-    return sum(seq in unpack_seqs(*row) for row in rows)
+    return {seq for row in rows for seq in unpack_seqs(*row)}.intersection(seqs)
 
 
 def due_receipts(db: Connection, lane: int, now: float, limit: int) -> list[Receipt]:
@@ -349,41 +355,26 @@ def close_receipt(
     verdict: str,
     code: str,
     message: str,
-    change: Change | None,
+    changes: Sequence[Change],
     now: float,
-) -> int:
-    """Write down a reported outcome; `change` (its `seq` is ignored) is made for each of the request's deliveries.
-
-    Returns how many deliveries it was.
-    """
-    row = db.execute("SELECT first_seq, count, seqs FROM attempt WHERE id = ?", (receipt.attempt,)).fetchone()
-    seqs = unpack_seqs(*row)
-    elsewhere = _elsewhere(db, lane, receipt.attempt, seqs[0], seqs[-1])
-    seqs = [seq for seq in seqs if seq not in elsewhere]
+) -> None:
+    """Write down a reported outcome, and what it changes for the deliveries that are `reported_on` (ascending)."""
     db.execute(
         "UPDATE attempt SET verdict = ?, code = ?, message = ? WHERE id = ?", (verdict, code, message, receipt.attempt)
     )
     db.execute("DELETE FROM receipt WHERE attempt = ?", (receipt.attempt,))
-    if change is not None:
-        record(
-            db,
-            lane,
-            cursor=None,
-            tried=None,
-            settled=(),
-            changes=[replace(change, seq=seq, serial=hash_) for seq, hash_ in _serials(db, lane, seqs)],
-            now=now,
-        )
-    return len(seqs)
+    if changes:
+        span = (lane, changes[0].seq, changes[-1].seq)
+        keys = dict(db.execute("SELECT seq, hash FROM serial WHERE lane = ? AND seq BETWEEN ? AND ?", span).fetchall())
+        with_keys = [replace(change, serial=keys.get(change.seq)) for change in changes]
+        record(db, lane, cursor=None, tried=None, settled=(), changes=with_keys, now=now)
 
 
-def _serials(db: Connection, lane: int, seqs: Sequence[int]) -> list[tuple[int, int | None]]:
-    """Numbers with the hash of their serial key, `None` where they have none."""
-    if not seqs:
-        return []
-    rows = db.execute("SELECT seq, hash FROM serial WHERE lane = ? AND seq BETWEEN ? AND ?", (lane, seqs[0], seqs[-1]))
-    found = dict(rows.fetchall())
-    return [(seq, found.get(seq)) for seq in seqs]
+def reported_on(db: Connection, lane: int, attempt: int) -> list[int]:
+    """The events of a request that a late report on it still tells of: none of them was sent again since."""
+    seqs = seqs_of(db, attempt)
+    elsewhere = _elsewhere(db, lane, attempt, seqs[0], seqs[-1])
+    return [seq for seq in seqs if seq not in elsewhere]
 
 
 def _elsewhere(db: Connection, lane: int, attempt: int, first: int, last: int) -> set[int]:
@@ -426,10 +417,15 @@ class Series:
     last_seq: int | None
     #: An earlier event of the key waits to be sent (again).
     waiting: bool
+    #: An earlier event waits of which nobody knows yet whether it has the key.
+    unread: bool
 
 
 def series(db: Connection, lane: int, hash_: int, before: int) -> Series:
-    """The deliveries of a serial key. `before`: what waits is looked for below this number."""
+    """The deliveries of a serial key. `before`: what waits is looked for below this number.
+
+    `unread` is looked for only where nothing else is known of the key.
+    """
     taken = db.execute(
         "SELECT s.seq, s.at FROM serial s WHERE s.lane = ? AND s.hash = ? "
         "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.lane = s.lane AND d.seq = s.seq) ORDER BY s.seq",
@@ -439,7 +435,14 @@ def series(db: Connection, lane: int, hash_: int, before: int) -> Series:
         "SELECT 1 FROM delivery WHERE lane = ? AND serial = ? AND state = 'waiting' AND seq < ? LIMIT 1",
         (lane, hash_, before),
     ).fetchone()
-    return Series(taken[0][1] if taken else None, taken[-1][0] if taken else None, waiting is not None)
+    if taken or waiting is not None:
+        return Series(taken[0][1] if taken else None, taken[-1][0] if taken else None, waiting is not None, False)
+    unread = db.execute(
+        "SELECT 1 FROM delivery WHERE lane = ? AND state = 'waiting' AND serial IS NULL AND seq < ? "
+        f"AND code IN {UNREAD} LIMIT 1",
+        (lane, before),
+    ).fetchone()
+    return Series(None, None, False, unread is not None)
 
 
 def open_lanes(db: Connection, instances: Iterable[str]) -> None:

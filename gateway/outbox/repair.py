@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
 from gateway.outbox import queries, standing
-from gateway.outbox.lanes import open_lane
+from gateway.outbox.lanes import REPLAYED, RETRIED, open_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Deliveries changed in one transaction, so that no commit of the running gateway waits long.
 STEP = 1_000
 
-#: Codes that these changes leave in `delivery`.
-RETRIED, DISCARDED, REPLAYED = "retried", "discarded", "replayed"
+#: Code of what was given up by hand.
+DISCARDED = "discarded"
 
 
 def retry(db: Connection, instance: str, seqs: Sequence[int], now: float) -> int:

@@ -19,6 +19,10 @@ STEP = 2_000
 #: Numbers that one step looks at: among many that still wait it ends without having found its `STEP` rows.
 SPAN = 4 * STEP
 
+#: How long it is remembered that a platform took an event of a serial key, in seconds from the event's own time: a
+#: refund long after the purchase must find it. No platform takes a change of anything older than 55 days.
+SERIAL_S = 90 * 86400.0
+
 #: Where each kind of data lies.
 _LYING = {
     "addresses": "clear t WHERE TRUE",
@@ -76,7 +80,9 @@ def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float, start
     return len(kept)
 
 
-def drop_events(db: Connection, lanes: Sequence[int], older_than: float, dedup_since: float, start: int = 0) -> int:
+def drop_events(
+    db: Connection, lanes: Sequence[int], older_than: float, dedup_since: float, now: float, start: int = 0
+) -> int:
     """Delete what is left of events from before `older_than`; the dedup index keeps what its window needs.
 
     What still waits to be sent stays: only a person or its platform's age limit ends that. Returns how many events
@@ -93,7 +99,11 @@ def drop_events(db: Connection, lanes: Sequence[int], older_than: float, dedup_s
         db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)
     for (lane,) in db.execute("SELECT id FROM lane").fetchall():  # tables in the order of lanes: not searched by number
         db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for (seq,) in gone])
-        db.execute("DELETE FROM serial WHERE lane = ? AND seq <= ?", (lane, last))
+        db.execute(
+            "DELETE FROM serial WHERE lane = ? AND at < ? AND seq IN "
+            "(SELECT seq FROM serial WHERE lane = ? AND seq <= ? ORDER BY seq LIMIT ?)",
+            (lane, min(older_than, now - SERIAL_S), lane, last, STEP),
+        )
         db.execute("DELETE FROM attempt WHERE lane = ? AND last_seq <= ?", (lane, last))
     db.execute("DELETE FROM receipt WHERE attempt NOT IN (SELECT id FROM attempt)")
     newest = db.execute("SELECT max(first_seq) FROM intake").fetchone()[0]

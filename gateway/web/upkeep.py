@@ -83,6 +83,6 @@ def _steps(settings: Settings, lanes: Sequence[int], now: float) -> dict[str, tu
         "payloads": (payload_limit, partial(retention.drop_payloads, lanes=lanes, older_than=payload_limit)),
         "events": (
             event_limit,
-            partial(retention.drop_events, lanes=lanes, older_than=event_limit, dedup_since=dedup_since),
+            partial(retention.drop_events, lanes=lanes, older_than=event_limit, dedup_since=dedup_since, now=now),
         ),
     }

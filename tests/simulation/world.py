@@ -326,7 +326,7 @@ class Simulation:
         """Have old events deleted: none that is still owed to a destination that runs."""
         rows = {row.event_id: row for row in queries.oldest(db, after=0, limit=10_000)}
         before = standing.standings(db, list(rows.values()))
-        retention.drop_events(db, lanes, old, dedup_since=self.wall() - 86_400)
+        retention.drop_events(db, lanes, old, dedup_since=self.wall() - 86_400, now=self.wall())
         gone = rows.keys() - {row.event_id for row in queries.oldest(db, after=0, limit=10_000)}
         for one in gone:
             for name, at in before[rows[one].seq].items():

@@ -114,7 +114,7 @@ async def test_what_shares_a_serial_key_goes_in_its_order_and_all_else_goes_ahea
         at = world.clock.now()
         await world.clock.until(world.settled("free"))
         assert world.clock.now() - at <= 5
-        assert (world.standing("keyed").state, world.standing("keyed").code) == ("queued", "serial")
+        assert (world.standing("keyed").state, world.standing("keyed").code) == ("queued", "")
         await world.clock.until(all_taken(world, *OLD, "keyed", "free"))
     assert world.states(OLD[-1], "keyed") == ["delivered", "delivered"]
     assert taken_at(world, OLD[-1]) < taken_at(world, "keyed")

@@ -111,6 +111,48 @@ async def test_that_others_were_sent_again_costs_nobody_its_own_second_chance(as
     assert asked.states("a", "b", "c") == ["delivered"] * 3
 
 
+async def test_nor_that_another_of_its_request_had_been(asked, use):
+    asked.configured(use(follow_up=asked.settings.enabled["acme"].follow_up, linger_s=1.0))
+    asked.reports += ["resend", "resend", "done"]
+    async with asked.running():
+        await asked.post("a")
+        await asked.clock.until(lambda: asked.states("a") == ["waiting"])
+        await asked.post("b")
+        await asked.clock.until(reported(asked, "a", "b"))
+    assert [sorted(ids) for ids in asked.platform.requests] == [["a"], ["a", "b"], ["b"]]
+    assert asked.states("a", "b") == ["dead", "delivered"]
+
+
+async def test_a_platform_that_wants_to_be_left_alone_is_not_asked_either(asked):
+    scripted = ["received", httpx.Response(429, headers={"Retry-After": "3600"})]
+    asked.platform.answer = lambda ids: scripted.pop(0) if scripted else "received"
+    asked.reports += ["processing"]
+    async with asked.running():
+        await asked.post("a")
+        await asked.clock.until(lambda: asked.states("a") == ["received"])
+        await asked.post("b")
+        await asked.clock.until(lambda: len(asked.platform.requests) == 2)
+        before = len(asked.questions)
+        await asked.clock.pass_s(3500)
+        assert len(asked.questions) == before
+        await asked.clock.pass_s(200)
+        assert len(asked.questions) > before
+
+
+async def test_pauses_that_are_over_are_no_time_of_what_goes_again(asked):
+    """Its clock begins with the report."""
+    asked.reports += ["denied", "resend", "done"]
+    async with asked.running():
+        await asked.post("a")
+        await asked.clock.until(lambda: asked.status().state == "paused")
+        await asked.clock.until(lambda: asked.standing("a").code == "INTERNAL_ERROR")
+        with asked.outbox.reading() as db:
+            [frozen] = db.execute("SELECT frozen_s FROM delivery").fetchall()
+            assert frozen == db.execute("SELECT frozen_s FROM lane").fetchone()
+        assert frozen[0] > 0
+        await asked.clock.until(reported(asked, "a"))
+
+
 async def test_a_report_says_nothing_of_what_was_sent_in_another_request_since(asked):
     scripted = [["received", "again"]]
     asked.platform.answer = lambda ids: scripted.pop(0) if scripted else "received"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.hand import Hand
+from gateway.delivery.hand import KEPT, Hand
 from gateway.outbox.lanes import Due, Stored
 from gateway.outbox.ranges import runs
 
@@ -176,3 +176,35 @@ def test_a_batch_costs_the_same_however_many_are_in_hand(held: int) -> None:
         hand.settle([seq])
         assert hand.cursor == (0 if held else seq)
     assert Counted.compared < 30 * many
+
+
+def test_what_was_settled_from_its_row_is_not_taken_again_when_reading_goes_back() -> None:
+    """A row that was there before the log had been read as far: it is gone once it has been settled."""
+    hand = Hand()
+    hand.take_log(stored(*range(1, 21)), {10})
+    hand.take_due([due(10)], 10)
+    hand.settle([10])
+    hand.let_go([5])
+    assert 10 not in [one.seq for one in hand.take_log(stored(*range(5, 21)))]
+
+
+def test_what_is_left_to_the_backlog_is_read_again_once_that_has_come_as_far() -> None:
+    hand = Hand()
+    hand.take_log(stored(1))
+    hand.head = 100
+    hand.take_news(stored(101, 102))
+    hand.leave(101)
+    hand.settle([102])
+    assert hand.head == 102
+    assert [one.seq for one in hand.take_log(stored(2, 101, 102))] == [2, 101]
+
+
+def test_what_comes_in_while_one_claim_stays_takes_no_room() -> None:
+    hand = Hand()
+    hand.take_log(stored(1))
+    hand.head = 1_000
+    for first in range(1_001, 101_001, 500):
+        hand.take_news(stored(*range(first, first + 500)))
+        hand.settle(range(first, first + 500))
+        assert hand.cursor == 0
+    assert len(hand._order) < 2 * KEPT

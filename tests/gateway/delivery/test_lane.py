@@ -809,3 +809,42 @@ async def test_others_in_flight_heed_a_retry_after_that_cannot_be_written_down_y
     async with world.running():
         await world.clock.until(world.settled("a", "b", "c"))
     assert world.platform.times[1] - world.platform.times[0] >= 100
+
+
+async def test_a_copys_consent_sends_an_event_once_though_the_log_is_read_again(world, use):
+    """Its row is there before the lane has read the event; then an earlier claim is given back."""
+    world.configured(use(batch_size=1, max_concurrency=2, linger_s=0.0))
+    gate = anyio.Event()
+
+    async def answer(ids):
+        if ids == ["z"] and world.platform.requests.count(["z"]) == 1:
+            return httpx.Response(429, headers={"Retry-After": "100"})
+        if ids == ["a"] and world.platform.requests.count(["a"]) == 1:
+            await gate.wait()
+            return "pause"
+        return "ok"
+
+    world.platform.answer = answer
+    async with world.running():
+        await world.post("z")
+        await world.clock.until(lambda: world.platform.requests)
+        await world.post("a", consent={"ad_user_data": "granted", "region": "DE"})
+        await world.post("b", consent={"ad_user_data": "denied", "region": "DE"})
+        await world.post("b", consent={"ad_user_data": "granted", "region": "DE"})
+        await world.post("c", consent={"ad_user_data": "granted", "region": "DE"})
+        await world.clock.until(lambda: ["a"] in world.platform.requests and world.states("b") == ["delivered"])
+        gate.set()
+        await world.clock.until(world.settled("a", "b", "c"))
+        await world.clock.pass_s(60)
+    assert world.platform.requests.count(["b"]) == 1
+
+
+async def test_an_orderly_end_does_not_wait_for_the_platforms_limit(world, use):
+    world.configured(use(batch_size=1, rate=1 / 3600, burst=1))
+    async with world.running():
+        await world.post("a", "b")
+        await world.clock.until(world.settled("a"))
+        await world.clock.pass_s(5)
+        began = world.clock.now()
+    assert world.clock.now() - began < 10
+    assert world.states("a", "b") == ["delivered", "queued"]

@@ -182,6 +182,28 @@ async def test_a_refund_after_a_restart_still_knows_of_its_purchase(world, use):
     assert world.platform.taken == ["p1", "r1"]
 
 
+async def test_a_refund_waits_for_whatever_nobody_has_read_yet(world, use):
+    """What a restored copy owes is known by its numbers: which of it has the refund's key, only a lane can tell."""
+    world.configured(refunds(use))
+    fields = {"value": 1, "currency": "EUR"}
+    owed = [
+        {"event_name": "Purchase", "event_id": f"p{number}", "custom_data": {**fields, "order_id": str(number)}}
+        for number in range(600)
+    ]
+    await world.post_events(owed)
+    world.outbox.write_blocking(
+        lambda db: db.execute("CREATE TABLE backup AS SELECT ? AS made_at", (world.clock.now(),))
+    )
+    world.outbox.close()
+    world.outbox = type(world.outbox)(world.path, world.clock)
+    world.outbox.start()
+    last = {"event_name": "Refund", "event_id": "r", "custom_data": {**fields, "order_id": "599"}}
+    await world.post_events([last])
+    async with world.running():
+        await world.clock.until(world.settled("r", "p599"), within_s=1000)
+    assert world.states("r", "p599") == ["delivered", "delivered"]
+
+
 async def test_what_a_newer_event_has_overtaken_is_not_sent(world, use):
     """A dead letter put back by hand must not restate an order that has moved on."""
     world.configured(serial(use))

@@ -31,14 +31,15 @@ def hot(db, lane: int) -> None:
     lanes.waiting_serials(db, lane)
     lanes.decisions(db, [1])
     lanes.series(db, lane, 7, 100)
-    lanes.times_resent(db, lane, 1)
+    lanes.series(db, lane, 8, 100)
+    lanes.resent(db, lane, [1, 2])
     lanes.next_receipt(db, lane)
     [receipt] = lanes.due_receipts(db, lane, NOW, 10)
     lanes.postpone_receipt(db, receipt, NOW)
     lanes.seqs_of(db, receipt.attempt)
-    lanes.close_receipt(
-        db, lane, receipt, verdict="retry", code="", message="", change=Change(0, State.WAITING), now=NOW
-    )
+    lanes.reported_on(db, lane, receipt.attempt)
+    changes = [Change(1, State.WAITING), Change(2, State.WAITING)]
+    lanes.close_receipt(db, lane, receipt, verdict="retry", code="", message="", changes=changes, now=NOW)
     standing.behind(db, ["acme"])
     standing.oldest(db, ["acme"])
     standing.attempts(db, lane, 1)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.model.delivery import State
 from gateway.outbox import lanes, retention
-from gateway.outbox.lanes import Change, Tried
+from gateway.outbox.lanes import Bond, Change, Tried
 
 DAY = 86_400.0
 
@@ -57,8 +57,8 @@ def empty(outbox, running, older_than):
     return outbox.write_blocking(lambda db: retention.drop_payloads(db, running, older_than))
 
 
-def drop(outbox, running, older_than, dedup_since=0.0):
-    return outbox.write_blocking(lambda db: retention.drop_events(db, running, older_than, dedup_since))
+def drop(outbox, running, older_than, dedup_since=0.0, now=1_900_000_000.0):
+    return outbox.write_blocking(lambda db: retention.drop_events(db, running, older_than, dedup_since, now))
 
 
 def test_addresses_go_as_soon_as_the_last_delivery_is_final(filled):
@@ -118,6 +118,19 @@ def test_events_go_with_all_that_belongs_to_them(filled, time):
     assert left(filled, "clear") == [6, 7, 8, 9, 10]
     assert left(filled, "delivery") == [9]
     assert left(filled, "attempt", "last_seq") == []
+
+
+def test_that_a_platform_took_an_order_is_remembered_after_the_order_is_forgotten(filled, time):
+    """A refund that comes later must find what it changes."""
+    bonds = [Bond(7, time.now - 10 * DAY), Bond(8, time.now - 9 * DAY)]
+    _record(filled, 2, cursor=10, tried=Tried([1, 2], 1.0, 0.1, 200, "delivered", "", "", serials=bonds))
+    drop(filled, [1, 2], time.now - 5.5 * DAY, now=time.now)
+    assert left(filled, "event")[0] == 6
+    with filled.reading() as db:
+        assert lanes.series(db, 2, 7, 11).first_at == bonds[0].at
+    later = bonds[0].at + retention.SERIAL_S + 1.0
+    drop(filled, [1, 2], time.now - 4.5 * DAY, now=later)
+    assert left(filled, "serial", "hash") == [8]
 
 
 def test_what_waits_to_be_sent_is_never_dropped(filled, time):
