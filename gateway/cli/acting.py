@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import typer
 
 from gateway.cli import opening, previewing, show
+from gateway.insight.forecast import ADDRESSES
 from gateway.outbox import queries
 from gateway.outbox.repair import STEP
 
@@ -88,8 +89,10 @@ def _told(plan: Plan, words: Words) -> None:
         names = ", ".join(f"{name} {count}" for name, count in counts.items())
         show.line(out, f"{sum(counts.values())} left alone ({names}), {why}", "yellow")
     for key, count in sorted(plan.lacking.items()):
-        why = "since no destination needed it when they came"
-        show.line(out, f"{key}: {count} lack this digest, {why}", "yellow")
+        lack = "lack this digest, since no destination needed it when they came"
+        if key.endswith(f": {ADDRESSES}"):
+            lack = "go without IP address and user agent: they came so, or it is forgotten by now"
+        show.line(out, f"{key}: {count} {lack}", "yellow")
 
 
 def _by_reason(plan: Plan) -> dict[str, dict[str, int]]:

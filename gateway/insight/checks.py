@@ -24,7 +24,8 @@ from gateway.model.delivery import Kind, Verdict
 from gateway.model.errors import OutboxError
 from gateway.model.event import STANDARD_NAMES
 from gateway.outbox import queries, standing
-from gateway.outbox.engine import FileLock, sqlite3, version_is_unsafe
+from gateway.outbox.engine import lease_of, sqlite3, version_is_unsafe
+from gateway.outbox.space import FULL_BYTES
 from gateway.schema import load_schema, schemas_folder
 
 if TYPE_CHECKING:
@@ -137,8 +138,10 @@ def storage(settings: Settings) -> Iterator[Check]:
         yield Check("storage", PROBLEM, f"{folder}: not a folder that can be written to")
         return
     free = shutil.disk_usage(folder).free
-    room = f"{free / 1e9:.1f} GB free"
-    if free < SPACE_BYTES:
+    room = f"{free / 1e9:.1f} GB free" if free >= 1e9 else f"{free / 1e6:.0f} MB free"
+    if free <= FULL_BYTES:
+        yield Check("storage", PROBLEM, f"{folder}: the disk is full ({room}): new events are refused")
+    elif free < SPACE_BYTES:
         yield Check("storage", WARNING, f"{folder}: only {room}")
     if not path.exists():
         yield Check("storage", OK, f"{path}: will be made at the first start; {room}")
@@ -201,7 +204,7 @@ def dispatcher(settings: Settings) -> Iterator[Check]:
 
 def _lease_is_free(settings: Settings) -> bool:
     """Without making the file. Not free if it cannot be told: another user's process may have it."""
-    lock = FileLock(settings.outbox.path.with_name(settings.outbox.path.name + ".dispatcher"))
+    lock = lease_of(settings.outbox.path)
     if not lock.path.exists():
         return True
     try:

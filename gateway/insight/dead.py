@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ ADVICE: Mapping[str, str] = {
 }
 #: How a message begins that tells of an answer that stayed the same for too long → what to do.
 TIRED = ("no success within", "still the same answer")
+#: Whether a word can be a cause's name.
+CAUSE = re.compile(r"[0-9a-f]{8}").fullmatch
 AGAIN = "The platform did not answer well for too long. When it does again, retry."
 REFUSED = (
     "The platform refuses what the event says: mend what your site sends. A retry helps only if the configuration, the "
@@ -76,11 +79,16 @@ def _advice(group: DeadGroup) -> str:
 
 
 def chosen(db: Connection, which: Chosen) -> dict[str, list[int]]:
-    """Instance → numbers of its dead letters that are meant. Raises `ConfigError` for a cause that there is not."""
+    """Instance → numbers of its dead letters that are meant.
+
+    None of a cause that there is not any more. Raises `ConfigError` for what cannot name one.
+    """
+    if which.cause is not None and not CAUSE(which.cause):
+        raise ConfigError(f"there is no cause {which.cause!r}; `gateway dead list` names them")
     known = queries.dead_groups(db)
     causes = [one for one in known if which.cause in (None, one.cause)]
-    if which.cause is not None and not causes:
-        raise ConfigError(f"there is no cause {which.cause!r}; `gateway dead list` names them")
+    if not causes:
+        return {}
     field = causes[0].field if which.cause is not None else None
     code = causes[0].code if which.cause is not None else which.code
     seqs = None if which.event_id is None else [row.seq for row in queries.find(db, which.event_id)]

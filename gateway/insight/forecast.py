@@ -37,13 +37,18 @@ class Left:
     count: int
 
 
+#: What an event lacks that came without IP address and user agent, or whose retention is over.
+ADDRESSES = "addresses"
+
+
 @dataclass(slots=True)
 class Plan:
     """What a retry or a replay would do."""
 
     #: Instance → numbers of the events that it would send.
     sends: dict[str, list[int]] = field(default_factory=dict)
-    #: `instance: match key` → how many of those lack the digest by the rule that the destination asks for.
+    #: `instance: match key` → how many of those lack the digest by the rule that the destination asks for;
+    #: `instance: addresses` → how many have no IP address and no user agent (any more).
     lacking: Counter[str] = field(default_factory=Counter)
     _left: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
@@ -84,7 +89,8 @@ class Forecast:
         made = claimer.claim(stored, self._decision(db, row.decision), self._clock(), Due(stored, 0, None, 0.0, False))
         if isinstance(made, Claim) and payload is not None:
             plan.sends.setdefault(instance, []).append(row.seq)
-            plan.lacking.update(f"{instance}: {key}" for key in self._lacking(read(payload, clear), instance))
+            lacking = self._lacking(read(payload, clear), instance) + ([ADDRESSES] if clear is None else [])
+            plan.lacking.update(f"{instance}: {key}" for key in lacking)
         elif made is not None and not isinstance(made, Claim):
             words = f"{instance} does not take {row.event_name}" if made.code == "event_not_mapped" else made.message
             plan.leave(instance, made.code, words)

@@ -23,6 +23,7 @@ __all__ = [
     "FileLock",
     "checkpoint",
     "connect",
+    "lease_of",
     "sqlite3",
     "transaction",
     "translated",
@@ -128,25 +129,39 @@ class FileLock:
 
     def acquire(self, *, wait: bool) -> bool:
         """Take it; `False` when somebody else has it and `wait` is off."""
-        if self._fd is not None:
-            return True
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(fd)
-            return False
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
+        while not self.is_held():  # once more, if the file was deleted between opening and locking it
+            self.release()
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                os.close(fd)
+                return False
+            except BaseException:
+                os.close(fd)
+                raise
+            self._fd = fd
         return True
+
+    def is_held(self) -> bool:
+        """Whether this process has it, and nobody else can get it: the file that is locked is still the one there."""
+        if self._fd is None:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._fd), os.stat(self.path))
+        return False
 
     def release(self) -> None:
         """Give it back; harmless when it is not held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def lease_of(database: Path) -> FileLock:
+    """The lock of whoever delivers what is in a database, by whatever name it is opened."""
+    real = database.resolve()
+    return FileLock(real.with_name(real.name + ".dispatcher"))
 
 
 def _quoted(path: Path) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Bytes that are kept: the records of some ten thousand requests.
 RESERVE_BYTES = 4 * 1024 * 1024
-#: So many times that must be free before the disk no longer counts as full, or any of it is taken.
-PLENTY = 4
+#: Bytes that must be free before the disk no longer counts as full, or any of it is taken.
+FULL_BYTES = 4 * RESERVE_BYTES
 #: How often the disk is asked, in seconds.
 LOOK_S = 1.0
 
@@ -30,7 +30,7 @@ class Space:
         self._folder = database.parent
         self._reserve = database.with_name(database.name + ".reserve")
         self._looked_at = 0.0
-        #: No space was left when something was last to be written.
+        #: No space was left when something was last to be written, here or by another process of the outbox.
         self.full = False
 
     def keep(self) -> None:
@@ -55,15 +55,19 @@ class Space:
         return True
 
     def is_full(self) -> bool:
-        """Whether new events are to be refused; asks the disk now and then whether there is space again."""
-        if self.full and time.monotonic() - self._looked_at > LOOK_S:
+        """Whether new events are to be refused; asks the disk now and then whether that has changed.
+
+        Where the reserve is gone, whoever gave it back, what it left is for what must still be written.
+        """
+        if time.monotonic() - self._looked_at > LOOK_S:
             self._looked_at = time.monotonic()
-            with contextlib.suppress(OSError):
-                self.full = not self._plenty()
-            if not self.full:
-                self.keep()
+            if self.full or not self._reserve.exists():
+                with contextlib.suppress(OSError):
+                    self.full = not self._plenty()
+                if not self.full:
+                    self.keep()
         return self.full
 
     def _plenty(self) -> bool:
         found = os.statvfs(self._folder)
-        return found.f_bavail * found.f_frsize > PLENTY * RESERVE_BYTES
+        return found.f_bavail * found.f_frsize > FULL_BYTES

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox.append import Appended, Log, Record
-from gateway.outbox.engine import Connection, FileLock, checkpoint, connect, sqlite3, translated
+from gateway.outbox.engine import Connection, checkpoint, connect, lease_of, sqlite3, translated
 from gateway.outbox.migrations import check_shape, migrate
 from gateway.outbox.writer import Writer
 
@@ -53,7 +53,7 @@ class Outbox:
         self._log = Log(dedup_window_s, clock)
         self._writer: Writer | None = None
         self._readers: LifoQueue[Connection] = LifoQueue()
-        self._lease = FileLock(path.with_name(path.name + ".dispatcher"))
+        self._lease = lease_of(path)
         self._on_append: list[Callable[[], None]] = []
         self._sweep_index = 0
         #: Calls of `append` under way.
@@ -144,6 +144,10 @@ class Outbox:
         The lease is a lock of the operating system: it needs no clock and ends with the process that holds it.
         """
         return self._lease.acquire(wait=False)
+
+    def holds_lease(self) -> bool:
+        """Whether it is still held: another process would get it if somebody had deleted its file."""
+        return self._lease.is_held()
 
     def release_lease(self) -> None:
         """Let another process dispatch."""

@@ -86,7 +86,7 @@ class Writer:
     @property
     def full(self) -> bool:
         """The disk has no space left, as far as is known."""
-        return self._space.full and self._space.is_full()
+        return self._space.is_full()
 
     @property
     def waiting_bytes(self) -> int:
@@ -100,7 +100,7 @@ class Writer:
         disk is full, the failure when it has failed. When nothing waits, there is always room in memory: coming back
         later would not make them fewer.
         """
-        if self._space.full and self._space.is_full():
+        if self._space.is_full():
             raise OutboxFull(f"{self._path}: no space left on the disk")
         if self._waiting_bytes and self._waiting_bytes + size > self._queue_bytes:
             raise OutboxBusy("too many events wait to be written")

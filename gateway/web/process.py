@@ -182,6 +182,10 @@ class Process:
                     log.error("disk_full", message="events are refused until there is space; deliveries go on")
                 else:
                     log.info("disk_has_space")
+            if self._has_lease() and not self._outbox.holds_lease():
+                log.critical("lease_lost", message="the file of the lease was deleted: another process may deliver too")
+                self.stop(EXIT_WRONG)
+                return
             await asyncio.sleep(LOOK_S)
         log.critical("disk_failed", message=str(self._outbox.failure))
         self.stop(EXIT_DISK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -15,7 +16,7 @@ import uvloop
 
 import gateway
 from gateway.log import get_logger
-from gateway.model.errors import ConfigError
+from gateway.model.errors import ConfigError, GatewayError
 from gateway.outbox import Outbox
 from gateway.outbox.engine import version_is_unsafe
 from gateway.outbox.lanes import open_lanes
@@ -54,7 +55,8 @@ def serve(settings_path: Path, *, dispatch: bool = True, deadlines: Deadlines | 
             process = partial(Process, orders=orders, notifier=notifier, dispatch=dispatch)
             return _run(_serve(loaded, outbox, listener, metrics, times, process), outbox)
 
-        return work(0) if workers == 1 else Supervisor(workers, work).run()
+        # the socket takes connections as long as any process has it
+        return work(0) if workers == 1 else Supervisor(workers, work, ending=listener.close).run()
 
 
 def dispatch(settings_path: Path) -> int:
@@ -86,7 +88,9 @@ def opened(settings: Settings) -> Outbox:
 
 @contextlib.contextmanager
 def bound(server: Server) -> Iterator[socket.socket]:
-    """The listening socket. Raises `ConfigError` if the address cannot be had."""
+    """The listening socket. Raises `GatewayError` while somebody else has the port, `ConfigError` for an address that
+    cannot be had.
+    """
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -94,8 +98,10 @@ def bound(server: Server) -> Iterator[socket.socket]:
         try:
             listener.bind((server.host, server.port))
         except OSError as error:
+            # somebody who has the port now may not have it later: that is no mistake of the configuration
+            kind = GatewayError if error.errno == errno.EADDRINUSE else ConfigError
             where = f"{server.host}:{server.port}"
-            raise ConfigError(f"[server] host, port: cannot listen on {where}: {error.strerror}") from error
+            raise kind(f"[server] host, port: cannot listen on {where}: {error.strerror}") from error
         yield listener
     finally:
         listener.close()

@@ -43,8 +43,19 @@ class Worker:
 class Supervisor:
     """Keeps `count` workers running until it is told to stop."""
 
-    def __init__(self, count: int, work: Callable[[int, int], int], *, restart_s: float = RESTART_S) -> None:
-        """`work` runs in each child with its number from 0 and its end of the pipe; it returns the exit code."""
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[int, int], int],
+        *,
+        restart_s: float = RESTART_S,
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`work` runs in each child with its number from 0 and its end of the pipe; it returns the exit code.
+
+        `ending` is called here once no worker is started any more.
+        """
+        self._ending = ending
         self._count = count
         self._work = work
         self._restart_s = restart_s
@@ -103,8 +114,7 @@ class Supervisor:
         log.error("worker_ended", worker=index, exit_code=code)
         if code in LASTING:
             self._exit_code = code
-            self._stopping = True
-            self._tell(signal.SIGTERM)
+            self._end(signal.SIGTERM)
             return
         time.sleep(self._restart_s)
         self._start(index)
@@ -113,13 +123,18 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._tell(number)
         elif not self._told_to_stop:
-            self._told_to_stop = self._stopping = True
-            self._tell(number)
+            self._told_to_stop = True
+            self._end(number)
         else:
             self._exit_code = 128 + number
             for pid in list(self._running):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        self._stopping = True
+        self._ending()
+        self._tell(number)
 
     def _tell(self, number: int) -> None:
         for worker in list(self._running.values()):

@@ -18,7 +18,7 @@ import pytest
 
 from gateway.outbox import Outbox
 from gateway.outbox.engine import connect
-from gateway.outbox.space import PLENTY, RESERVE_BYTES
+from gateway.outbox.space import FULL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,7 +223,7 @@ def test_no_space_for_a_write_is_told_and_passes(on_disk, port, folder, control,
 
 def test_on_a_full_disk_deliveries_go_on_and_it_heals_by_itself(on_disk, sink, port, folder, control, deadline, figure):
     sink.random.random = lambda: 1.0  # no trouble of its own
-    control.quota(3 * PLENTY * RESERVE_BYTES)
+    control.quota(3 * FULL_BYTES)
     with on_disk.one(signal.SIGTERM):
         sink.answering.clear()
         accepted, status = 0, 202

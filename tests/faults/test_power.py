@@ -269,8 +269,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_damaged(worked, tmp_path, s
 def test_with_less_than_a_full_sync_it_would_be(worked, tmp_path, size, figure):
     """The same with `synchronous = NORMAL`: if this finds nothing, the test above proves nothing.
 
-    A tenth to a fifth of the images lose something, as the timing of the run has it. At the fiftieth asked for here, the
-    500 images of the test above would miss such a loss once in 25,000 runs.
+    A tenth to a fifth of the images lose something, as the timing of the run has it. At the fiftieth asked for here,
+    the 500 images of the test above would miss it once in 25,000 runs.
     """
     found, _ = judged(worked("NORMAL"), tmp_path, size(100, 1_000))
     figure(

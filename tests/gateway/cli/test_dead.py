@@ -149,7 +149,8 @@ def test_causes_are_told_apart_by_the_field_with_what_is_at_stake_and_what_to_do
     assert "EUR 5.00, USD 7.50; 1 without a value" in " ".join(out.split())
     assert answer("dead", "retry", "--cause", second["cause"], "--yes")["done"] == 1
     assert answer("dead", "retry", "--cause", first["cause"], "--dry-run")["destinations"] == {"left": 3}
-    code, _, err = gateway("dead", "retry", "--cause", second["cause"], "--yes")
+    assert answer("dead", "retry", "--cause", second["cause"], "--yes")["done"] == 0
+    code, _, err = gateway("dead", "retry", "--cause", "such", "--yes")
     assert (code, "no cause" in err) == (2, True)
 
 

@@ -87,10 +87,21 @@ def test_discarded_ones_go_only_with_again(stage, answer, refused):
 
 def test_digests_that_nobody_made_are_reported(stage, answer):
     stage.configure("left", more='digests = {email = "email_gmail"}')
-    stage.run(stage.event("a", user_data={"email": "jane.doe+shop@gmail.com", "phone": "+12025550143"}))
+    user = {"email": "jane.doe+shop@gmail.com", "phone": "+12025550143", "client_ip_address": "192.0.2.7"}
+    stage.run(stage.event("a", user_data=user))
     stage.configure("left", "right", more="")
     found = answer("replay", "--since", "1h", "--destination", "right", "--dry-run")
     assert found["lacking"] == {"right: email": 1}
+
+
+def test_addresses_that_are_forgotten_are_reported(stage, answer, gateway):
+    client = {"client_ip_address": "192.0.2.7", "client_user_agent": "Mozilla/5.0"}
+    stage.run(stage.event("a", user_data={"email": "a@example.com", **client}))
+    replayed = ("replay", "--since", "1h", "--destination", "left", "--again")
+    assert answer(*replayed, "--dry-run")["lacking"] == {}
+    stage.change("DELETE FROM clear")
+    assert answer(*replayed, "--dry-run")["lacking"] == {"left: addresses": 1}
+    assert "left: addresses: 1 go without IP address and user agent" in gateway(*replayed, "--dry-run")[1]
 
 
 def test_gone_payloads_are_left_alone(stage, answer, refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -181,6 +182,16 @@ real = checks.transport_for
 
 def test_live_without_a_probe_is_a_warning(stage, answer):
     assert by_name(answer("check", "--live"))["live left"][0] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("free", "status", "words"),
+    [(16_000_000, "problem", "the disk is full (16 MB free)"), (900_000_000, "warning", "only 900 MB free")],
+)
+def test_a_disk_that_is_full_is_told(stage, monkeypatch, free, status, words):
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    first = next(iter(checks.storage(stage.settings)))
+    assert (first.status, words in first.message) == (status, True)
 
 
 def test_deliveries_that_nobody_sends_are_a_warning(stage, answer):

@@ -6,6 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+from gateway.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOLDER = """
 import sys, time
@@ -47,3 +53,24 @@ def test_the_lease_ends_with_the_process_that_holds_it(opened, deadline):
         holder.kill()
         holder.wait()
         holder.stdout.close()
+
+
+def test_another_name_of_the_file_is_the_same_outbox(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first = Outbox(tmp_path / "gateway.db")
+    (tmp_path / "other" / "gateway.db").symlink_to(tmp_path / "gateway.db")
+    second = Outbox(tmp_path / "other" / "gateway.db")
+    assert first.take_lease()
+    assert not second.take_lease()
+    first.release_lease()
+    assert second.take_lease()
+
+
+def test_whoever_holds_it_knows_when_its_file_was_deleted(tmp_path: Path) -> None:
+    first, second = Outbox(tmp_path / "gateway.db"), Outbox(tmp_path / "gateway.db")
+    assert first.take_lease()
+    assert first.holds_lease()
+    (tmp_path / "gateway.db.dispatcher").unlink()
+    assert not first.holds_lease()
+    assert second.take_lease()
+    assert not first.take_lease()

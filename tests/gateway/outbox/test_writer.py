@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gateway.model.errors import OutboxBusy, OutboxError, OutboxFailed, OutboxFull
 from gateway.outbox import space
 from gateway.outbox.engine import sqlite3
+from gateway.outbox.space import FULL_BYTES, Space
 
 
 class Hold:
@@ -314,3 +316,23 @@ def test_reading_does_not_see_what_is_not_committed(opened):
     outbox = opened()
     with Hold(outbox):
         assert count(outbox, "lane") == 0
+
+
+def test_what_one_process_gave_back_the_others_do_not_take(tmp_path, monkeypatch):
+    """The room of the reserve is for what must still be written, whichever process it ran out for."""
+    free, now = [10 * FULL_BYTES], [0.0]
+    monkeypatch.setattr("gateway.outbox.space.os.statvfs", lambda _: SimpleNamespace(f_bavail=free[0], f_frsize=1))
+    monkeypatch.setattr("gateway.outbox.space.time.monotonic", lambda: now[0])
+    one, other = Space(tmp_path / "gateway.db"), Space(tmp_path / "gateway.db")
+    one.keep()
+    other.keep()
+    now[0] += 10
+    free[0] = FULL_BYTES // 2
+    assert not other.is_full()  # the reserve stands
+    assert one.ran_out()
+    now[0] += 10
+    assert (one.is_full(), other.is_full()) == (True, True)
+    free[0] = 2 * FULL_BYTES
+    now[0] += 10
+    assert (one.is_full(), other.is_full()) == (False, False)
+    assert (tmp_path / "gateway.db.reserve").exists()

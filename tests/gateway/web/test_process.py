@@ -84,6 +84,20 @@ async def test_without_a_dispatcher_it_leaves_the_lease_alone(loaded, outbox, se
     assert process.exit_code == 0
 
 
+async def test_a_dispatcher_whose_lease_was_deleted_ends(process, outbox, settings):
+    """Before long: another process can have it now."""
+    with capture_logs() as lines:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(process.run)
+            while not process.dispatcher.has_lease:  # noqa: ASYNC110  # nothing tells
+                await anyio.sleep(0.01)
+            settings.outbox.path.with_name("gateway.db.dispatcher").unlink()
+            with anyio.fail_after(5):
+                await process.stopping.wait()
+    assert process.exit_code == 1
+    assert [line["event"] for line in lines if line["log_level"] == "critical"] == ["lease_lost"]
+
+
 async def test_a_disk_that_is_full_and_then_is_not_is_told_once_each(process, outbox, monkeypatch):
     state = {"full": False}
     monkeypatch.setattr(type(outbox), "full", property(lambda self: state["full"]))
