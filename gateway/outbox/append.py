@@ -136,8 +136,10 @@ class Log:
             return
         now = self._clock()
         # what the first copy owes the others stands
-        copy = msgspec.json.decode(record.decision)["to"]
-        first["to"].update({name: copy[name] for name in held})
+        copy = msgspec.json.decode(record.decision)
+        first["to"].update({name: copy["to"][name] for name in held})
+        if copy["policy"] != first["policy"]:  # no one policy said all of this: whoever sends asks again
+            first["policy"] = ""
         decision = self._decision(db, msgspec.json.encode(first).decode())
         db.execute("UPDATE event SET decision = ?, payload = ? WHERE seq = ?", (decision, record.payload, seq))
         if record.clear is not None:

@@ -19,10 +19,14 @@ def events(outbox):
         return db.execute("SELECT seq, event_id FROM event ORDER BY seq").fetchall()
 
 
-def decision_of(outbox, seq):
+def decided(outbox, seq):
     with outbox.reading() as db:
         row = db.execute("SELECT data FROM decision JOIN event ON decision = id WHERE seq = ?", (seq,)).fetchone()
-    return json.loads(row[0])["to"]
+    return json.loads(row[0])
+
+
+def decision_of(outbox, seq):
+    return decided(outbox, seq)["to"]
 
 
 def rows(outbox):
@@ -192,6 +196,17 @@ def test_a_copy_changes_nothing_for_the_other_destinations(opened, record, put):
     assert outcomes["acme"][0] == outcomes["owed"][0] == "send"
     assert outcomes["spared"] == ["skipped", "not_routed"]
     assert [row[0] for row in rows(outbox)] == [1]
+
+
+def test_what_two_policies_said_counts_as_what_none_has_said(opened, record, put):
+    """Else a return to the first policy, which held it, would let it go without being asked."""
+    outbox = opened()
+    open_lanes(outbox, "acme")
+    put(outbox, record("a", acme="consent"), record("b", acme="consent"))
+    copy = record("a", acme="send")
+    put(outbox, replace(copy, decision=copy.decision.replace('"p"', '"lax"')), record("b", acme="send"))
+    assert decision_of(outbox, 1)["acme"][0] == "send"
+    assert [decided(outbox, seq)["policy"] for seq in (1, 2)] == ["", "p"]
 
 
 def test_a_copy_reopens_nothing_else_and_nothing_twice(opened, record, put):
