@@ -102,7 +102,7 @@ class Claimer:
                 return self._settled(
                     stored, due, State.CANCELLED, "not_routed", "the event's own routing leaves it out"
                 )
-            decision = decide(event.consent, event.region, self._requirement, self._gate.policy)
+            decision = decide(event.consent, event.region, self._requirement, self._gate.policy, event.received_at)
             if decision.action is Action.SKIP:
                 return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
             limited = decision.action is Action.SEND_LIMITED

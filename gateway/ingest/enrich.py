@@ -52,7 +52,7 @@ def enrich(draft: Draft, setup: Setup) -> None:
     if address is not None and not is_address(address):
         draft.warn("/user_data/client_ip_address", "not_normalisable", "expected an IPv4 or IPv6 address: left out")
         del draft.user_data["client_ip_address"]
-    draft.seen = setup.gate.consent_of(raw.get("consent"), draft.hints, draft.source)
+    draft.seen = setup.gate.consent_of(raw.get("consent"), draft.hints, draft.source, draft.received_at)
     allowed = draft.seen.click_ids
     _click_ids(draft, allowed)
     if "event_source_url" in raw:

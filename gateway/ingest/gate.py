@@ -16,6 +16,7 @@ import msgspec
 from gateway.model.delivery import Action
 from gateway.model.event import Consent, Event
 from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_use_click_ids
+from gateway.privacy.signals.heard import Heard, hear
 from gateway.schema import NAMEABLE
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ class Gate:
         self._consents: dict[Any, Seen] = {}
         self._routings: dict[Any, Routing] = {}
 
-    def consent_of(self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source) -> Seen:
-        """What the event's consent object says, under this configuration."""
+    def consent_of(self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source, at: float) -> Seen:
+        """What the consent object of an event that came in at `at` says, under this configuration."""
         gpc = hints is not None and hints.gpc
         if raw and not _STRINGS.isdisjoint(raw):  # long, and different for each visitor: not kept
-            return self._seen(raw, gpc, source)
+            return self._seen(raw, gpc, source, at)
         key = (source.region, gpc, *(raw.items() if raw else ()))
         try:
             found = self._consents.get(key)
@@ -105,15 +106,16 @@ class Gate:
             key = (source.region, gpc, *map(_hashable, raw.items() if raw else ()))
             found = self._consents.get(key)
         if found is None:
-            found = self._seen(raw or {}, gpc, source)
+            found = self._seen(raw or {}, gpc, source, at)
             _keep(self._consents, key, found)
         return found
 
-    def _seen(self, raw: Mapping[str, Any], gpc: bool, source: Source) -> Seen:
+    def _seen(self, raw: Mapping[str, Any], gpc: bool, source: Source, at: float) -> Seen:
         consent = parse_consent(raw, gpc=gpc)
         said = {name: value for name in Consent.__slots__ if (value := getattr(consent, name)) is not None}
         region = consent.region or source.region
-        return Seen(consent, said, region, may_use_click_ids(consent, region, self.policy), _gist(consent, region))
+        click_ids = may_use_click_ids(consent, region, self.policy, at)
+        return Seen(consent, said, region, click_ids, _gist(consent, region, hear(consent, at)))
 
     def route(self, draft: Draft) -> Routing:
         """The answer for an event."""
@@ -137,7 +139,8 @@ class Gate:
     def _forbidden(self, draft: Draft) -> bool:
         """Whether consent alone keeps the event from every destination, whatever its name and routing."""
         decisions = (
-            decide(draft.seen.consent, draft.seen.region, one, self.policy) for one in self.requirements.values()
+            decide(draft.seen.consent, draft.seen.region, one, self.policy, draft.received_at)
+            for one in self.requirements.values()
         )
         return bool(self.requirements) and all(one.action is Action.SKIP for one in decisions)
 
@@ -148,7 +151,8 @@ class Gate:
             return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
         if instance.platform_name(draft.event_name) is None:
             return Entry("skipped", "event_not_mapped", "", f"{name} does not take events of this name")
-        decision = decide(draft.seen.consent, draft.seen.region, self.requirements[name], self.policy)
+        seen = draft.seen
+        decision = decide(seen.consent, seen.region, self.requirements[name], self.policy, draft.received_at)
         if decision.action is Action.SKIP:
             return Entry("skipped", "consent", decision.reason, decision.rule)
         limit = _age_limit(instance, draft) if old else None
@@ -244,10 +248,10 @@ def _fingerprint(policy: Policy, requirements: Mapping[str, Requirement]) -> str
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def _gist(consent: Consent, region: str | None) -> tuple[Any, ...]:
-    """What a decision depends on: of the strings only whether they are there."""
+def _gist(consent: Consent, region: str | None, heard: Heard) -> tuple[Any, ...]:
+    """What a decision depends on: of the strings only what they deny."""
     flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
-    return (region, *flags, consent.gpc, *(name for name in STRINGS if getattr(consent, name) is not None))
+    return (region, *flags, consent.gpc, heard)
 
 
 def _hashable(pair: tuple[str, Any]) -> tuple[str, Any]:

@@ -175,7 +175,7 @@ class Explainer:
         return () if isinstance(item, Skip) else tuple(paths(item))
 
     def _asked_again(self, answer: ConsentAnswer, event: Event, instance: Instance) -> ConsentAnswer:
-        asked = (event.consent, event.region, instance.requirement, self._policy)
+        asked = (event.consent, event.region, instance.requirement, self._policy, event.received_at)
         now = str(decide(*asked).action)
         return ConsentAnswer(answer.outcome, answer.reason, answer.rule, now, steps(*asked))
 

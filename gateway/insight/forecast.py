@@ -101,7 +101,7 @@ class Forecast:
         if payload is None:
             return {"skipped": {"reason": "payload_gone"}}
         event, one = read(payload, clear), self._instances[instance]
-        decision = decide(event.consent, event.region, one.requirement, self._gate.policy)
+        decision = decide(event.consent, event.region, one.requirement, self._gate.policy, event.received_at)
         view = self._claimers[instance].view(event, limited=decision.action is Action.SEND_LIMITED)
         return request_for(one, view) if view is not None else {"skipped": {"reason": "event_not_mapped"}}
 

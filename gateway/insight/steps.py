@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.privacy.consent import PURPOSES, STRINGS, decide
+from gateway.privacy.signals.heard import hear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,16 +14,19 @@ if TYPE_CHECKING:
     from gateway.model.delivery import Decision
     from gateway.model.event import Consent
     from gateway.privacy.consent import Policy, Requirement
+    from gateway.privacy.signals.heard import Heard
 
 #: The gate's questions in its order of authority.
-QUESTIONS = ("consent strings", "region", "denials", "Global Privacy Control", "grants")
+QUESTIONS = ("consent strings", "region", "denials", "Global Privacy Control", "GPP opt-out", "grants")
 
 #: The gate's reason → the question that it answers.
 _DECIDED_BY: Mapping[str, str] = {
     "consent_string_unread": "consent strings",
+    "known_child": "consent strings",
     "consent_denied": "denials",
     "opted_out": "denials",
     "gpc": "Global Privacy Control",
+    "gpp_opt_out": "GPP opt-out",
     "consent_missing": "grants",
     "consent_granted": "grants",
     "no_opt_out": "grants",
@@ -40,11 +44,13 @@ class Step:
     answer: str = ""
 
 
-def steps(consent: Consent, region: str | None, requirement: Requirement, policy: Policy) -> tuple[Step, ...]:
+def steps(
+    consent: Consent, region: str | None, requirement: Requirement, policy: Policy, at: float
+) -> tuple[Step, ...]:
     """The questions up to the one that decided. The answer is the gate's own."""
-    decision = decide(consent, region, requirement, policy)
+    decision = decide(consent, region, requirement, policy, at)
     last = _DECIDED_BY.get(decision.reason, QUESTIONS[-1])
-    found = _found(consent, region, requirement, policy)
+    found = _found(consent, region, requirement, policy, hear(consent, at))
     asked = QUESTIONS[: QUESTIONS.index(last) + 1]
     # A denial in an opt-out region gives way to GPC, which is named instead: see `decide`.
     return tuple(_step(question, found[question], decision, last) for question in asked)
@@ -56,15 +62,18 @@ def _step(question: str, found: str, decision: Decision, last: str) -> Step:
     return Step(question, decision.rule, str(decision.action))
 
 
-def _found(consent: Consent, region: str | None, requirement: Requirement, policy: Policy) -> dict[str, str]:
+def _found(
+    consent: Consent, region: str | None, requirement: Requirement, policy: Policy, heard: Heard
+) -> dict[str, str]:
     rule = policy.rule_for(region)
     kind = "consent must be given first" if rule.default == "deny" else "allowed until the visitor opts out"
-    denied = [name for name in PURPOSES if getattr(consent, name) == "denied"]
+    denied = [name for name in PURPOSES if name in heard.denied or getattr(consent, name) == "denied"]
     needed = [name for name in PURPOSES if name in requirement.purposes]
     return {
         "consent strings": ", ".join(name for name in STRINGS if getattr(consent, name) is not None) or "none",
         "region": f"{region or 'unknown'}: {kind}",
         "denials": f"{', '.join(denied)} denied" if denied else "none",
         "Global Privacy Control": "on" if consent.gpc else "off",
+        "GPP opt-out": "yes" if heard.opted_out else "no",
         "grants": f"needs {', '.join(needed) or 'nothing'}",
     }

@@ -1,7 +1,7 @@
 """The consent gate: one decision for each event and destination. Pure; the model is told in docs/consent.md.
 
-Order of authority: an unreadable string, then Global Privacy Control, then the four flags of Google's Consent Mode v2,
-then the region's default. A denial always wins over a grant.
+Order of authority: a consent string that cannot be used, then what the strings deny, Global Privacy Control, the four
+flags of Google's Consent Mode v2, the region's default. A denial always wins over a grant; only flags grant.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import Action, Decision
+from gateway.privacy.signals.heard import hear
 
 if TYPE_CHECKING:
     from gateway.model.event import Consent
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: The flags, in the order in which a missing one is named.
 PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
 
-#: Strings that this version cannot read: their presence is a denial everywhere, since an opt-out may be in them.
+#: Strings that are read for what they deny: see `gateway.privacy.signals`.
 STRINGS = ("tcf", "gpp", "additional_consent")
 
 #: EU-27, Iceland, Liechtenstein, Norway, the United Kingdom and Switzerland: consent must be given first.
@@ -81,8 +82,12 @@ class Requirement:
     @cached_property
     def minded(self) -> frozenset[str]:
         """Flags whose denial counts: without `ad_user_data` nothing goes to an ad platform, required or not."""
-        for_ads = any(name.startswith("ad_") for name in self.purposes)
-        return self.purposes | {"ad_user_data"} if for_ads else self.purposes
+        return self.purposes | {"ad_user_data"} if self.for_ads else self.purposes
+
+    @cached_property
+    def for_ads(self) -> bool:
+        """Whether it is an ad platform's."""
+        return any(name.startswith("ad_") for name in self.purposes)
 
     def can_limit(self, region: str | None) -> bool:
         """Whether the platform's limited mode means anything for a visitor from there."""
@@ -98,22 +103,32 @@ class Requirement:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def decide(consent: Consent, region: str | None, requirement: Requirement, policy: Policy) -> Decision:
-    """The gate. `region` is the event's, else the source's; see docs/consent.md for the table of cases."""
+def decide(consent: Consent, region: str | None, requirement: Requirement, policy: Policy, at: float) -> Decision:
+    """The gate. `region` is the event's, else the source's; see docs/consent.md for the table of cases.
+
+    `at`: when the event came in, Unix seconds; strings have an age.
+    """
     where = region or "unknown region"
-    for name in STRINGS:
-        if getattr(consent, name) is not None:
-            return Decision(Action.SKIP, "consent_string_unread", f"{where}: `{name}` is there and cannot be read")
+    heard = hear(consent, at)
+    if heard.unread:
+        return Decision(Action.SKIP, "consent_string_unread", f"{where}: {heard.unread}")
+    if heard.child and requirement.for_ads:
+        return Decision(Action.SKIP, "known_child", f"{where}: `gpp` says that the visitor is a child")
     rule = policy.rule_for(region)
     opt_in = rule.default == "deny"
     kind = "opt-in" if opt_in else "opt-out"
-    denied = [name for name in PURPOSES if name in requirement.minded and getattr(consent, name) == "denied"]
+    said_no = [name for name in PURPOSES if name in heard.denied or getattr(consent, name) == "denied"]
+    denied = [name for name in said_no if name in requirement.minded]
     if "ad_user_data" in denied or (denied and opt_in):
         return Decision(Action.SKIP, "consent_denied", f"{where} ({kind}): {_join(denied)} denied")
     if consent.gpc:
         if opt_in:
             return Decision(Action.SKIP, "gpc", f"{where} (opt-in): Global Privacy Control is a denial")
         return _opted_out("gpc", f"{where} (opt-out): Global Privacy Control", region, rule, requirement)
+    if heard.opted_out:
+        if opt_in:
+            return Decision(Action.SKIP, "gpp_opt_out", f"{where} (opt-in): an opt-out in `gpp` is a denial")
+        return _opted_out("gpp_opt_out", f"{where} (opt-out): an opt-out in `gpp`", region, rule, requirement)
     if denied:
         return _opted_out("opted_out", f"{where} (opt-out): {_join(denied)} denied", region, rule, requirement)
     if not opt_in:
@@ -125,12 +140,13 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
     return Decision(Action.SEND, "consent_granted", f"{where} (opt-in): {_join(granted) or 'nothing'} granted")
 
 
-def may_use_click_ids(consent: Consent, region: str | None, policy: Policy) -> bool:
+def may_use_click_ids(consent: Consent, region: str | None, policy: Policy, at: float) -> bool:
     """Whether `ad_storage` allows click and browser ids: granted, or not denied where the default is allow.
 
-    An opt-out or an unread string wins over a grant here too.
+    An opt-out, a TC string's denial or a string that cannot be used wins over a grant here too.
     """
-    if consent.gpc or any(getattr(consent, name) is not None for name in STRINGS):
+    heard = hear(consent, at)
+    if consent.gpc or heard.unread or heard.opted_out or heard.child or "ad_storage" in heard.denied:
         return False
     if consent.ad_storage is not None:
         return consent.ad_storage == "granted"

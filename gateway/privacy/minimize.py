@@ -13,6 +13,7 @@ from typing import Any
 from gateway.model.event import CLICK_IDS, Consent, Event
 from gateway.privacy.hashing import rules_of
 from gateway.privacy.scrub import scrub_url
+from gateway.privacy.signals.heard import with_denials
 
 #: What stays of the identity in limited mode: hashed e-mail and phone, and where the visitor is.
 LIMITED_DIGESTS = frozenset({"email", "phone", "state", "country"})
@@ -73,7 +74,8 @@ class Lens:
             if key is not None:
                 digests[key] = made
         clear = {key: event.clear[name] for key, name in self.clear if name in event.clear} if event.clear else {}
-        user_data, consent, url, referrer = event.user_data, event.consent, event.event_source_url, event.referrer_url
+        user_data, url, referrer = event.user_data, event.event_source_url, event.referrer_url
+        consent = with_denials(event.consent, event.received_at)
         app, messaging, custom_data = event.app, event.messaging, event.custom_data
         if limited:
             digests = {key: value for key, value in digests.items() if key in LIMITED_DIGESTS}

@@ -22,6 +22,7 @@ from gateway.privacy.consent import (
     decide,
     may_use_click_ids,
 )
+from tests.gateway.privacy.signals import writing
 
 FLAGS = ("granted", "denied", None)
 ADS = ("ad_storage", "ad_user_data", "ad_personalization")
@@ -51,6 +52,35 @@ LIMITED = [
 ]
 
 
+#: When the events here came in; the published strings are from the day before.
+AT = 1_795_300_000.0
+T1 = "CQuCLYAQuCLYAEsABBENAtEgALIAAAAAAAYgHtQAgF5gPaAAAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+T2 = "CQuCLYAQuCLYAEsABBENAtEgALIAAAAAAAYgF5wAQF5gAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+T3 = "CQuCLYAQuCLYAEsABBENAtEgAAAAAAAAAAYgAAAAAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+OPTED_OUT, NOT_OPTED_OUT = "DBABLA~CVQVAAAAAACA.YA", "DBABLA~CVQqAAAAAACA.QA"
+#: What the strings of an event may say, in a word → the strings.
+STRINGS_SAY: dict[str, dict[str, Any]] = {
+    "none": {},
+    "nothing against it": {"tcf": T1, "gpp": NOT_OPTED_OUT, "additional_consent": "2~89~dv.2572"},
+    "no purpose": {"tcf": T3},
+    "no purpose 1": {"tcf": writing.tc_string({3, 4, 7}, at=AT)},
+    "no purpose 3": {"gpp": writing.gpp({2: writing.tc_string({1, 4, 7}, at=AT)})},
+    "no purpose 4": {"tcf": writing.tc_string({1, 3, 7}, at=AT)},
+    "no purpose 7": {"tcf": writing.tc_string({1, 3, 4}, at=AT)},
+    "opt-out": {"gpp": OPTED_OUT},
+    "child": {"gpp": writing.gpp({7: writing.us(7, [2, 2, 2], child=1)}), "tcf": T1},
+    "unread": {"gpp": "x", "tcf": T3},
+}
+#: The same → the flags that are denied by it, by Google's mapping of purposes.
+TCF_DENIALS = {
+    "no purpose": set(ADS),
+    "no purpose 1": {"ad_storage", "ad_user_data"},
+    "no purpose 3": {"ad_personalization"},
+    "no purpose 4": {"ad_personalization"},
+    "no purpose 7": {"ad_user_data"},
+}
+
+
 class Case(NamedTuple):
     flags: dict[str, str | None]
     gpc: bool | None
@@ -58,12 +88,17 @@ class Case(NamedTuple):
     required: frozenset[str]
     wants_limited: bool
     can_limit: bool
+    strings: str = "none"
 
 
 def documented(case: Case) -> tuple[str, str]:
     """Outcome and reason by docs/consent.md, read from top to bottom."""
-    said_no = {name for name, flag in case.flags.items() if flag == "denied"}
     about_ads = bool(case.required & set(ADS))
+    if case.strings == "unread":
+        return "skip", "consent_string_unread"
+    if case.strings == "child" and about_ads:
+        return "skip", "known_child"
+    said_no = {name for name, flag in case.flags.items() if flag == "denied"} | TCF_DENIALS.get(case.strings, set())
     opted_out = "send_limited" if case.wants_limited and case.can_limit else "skip"
     if about_ads and "ad_user_data" in said_no:
         return "skip", "consent_denied"
@@ -72,10 +107,14 @@ def documented(case: Case) -> tuple[str, str]:
             return "skip", "consent_denied"
         if case.gpc:
             return "skip", "gpc"
+        if case.strings == "opt-out":
+            return "skip", "gpp_opt_out"
         granted = {name for name, flag in case.flags.items() if flag == "granted"}
         return ("send", "consent_granted") if case.required <= granted else ("skip", "consent_missing")
     if case.gpc:
         return opted_out, "gpc"
+    if case.strings == "opt-out":
+        return opted_out, "gpp_opt_out"
     if case.required & said_no:
         return opted_out, "opted_out"
     return "send", "no_opt_out"
@@ -102,29 +141,53 @@ def test_the_whole_truth_table(region: str | None, unknown: str, opt_in: bool) -
         for values in product(FLAGS, repeat=3):
             flags: dict[str, str | None] = dict(zip(ADS, values, strict=True)) | {"analytics_storage": "granted"}
             case = Case(flags, gpc, opt_in, needs, wants, region in means)
-            found = decide(Consent(**flags, gpc=gpc, region=region), region, requirement, policy)
+            found = decide(Consent(**flags, gpc=gpc, region=region), region, requirement, policy, AT)
             assert (str(found.action), found.reason) == documented(case), case
             assert (region or "unknown region") in found.rule
             checked += 1
     assert checked == 9 * 3 * 2 * 3 * 3 * 27
 
 
+@pytest.mark.parametrize(("region", "unknown", "opt_in"), REGIONS)
+def test_the_algebra_with_strings(region: str | None, unknown: str, opt_in: bool) -> None:
+    """Every string beside every combination of flags and signals, for an ad platform and for one that is none."""
+    checked = 0
+    for needs, gpc, limited, strings in product(
+        (frozenset(ADS), frozenset({"ad_user_data"}), frozenset({"analytics_storage"})),
+        (None, False, True),
+        (True, False),
+        STRINGS_SAY,
+    ):
+        requirement = Requirement(needs, "limited" if limited else "skip", frozenset({"US"}))
+        means = limited and bool(region) and str(region).startswith("US")
+        for values in product(FLAGS, repeat=3):
+            flags: dict[str, str | None] = dict(zip(ADS, values, strict=True)) | {"analytics_storage": "granted"}
+            case = Case(flags, gpc, opt_in, needs, limited, means, strings)
+            consent = Consent(**flags, **STRINGS_SAY[strings], gpc=gpc, region=region)
+            found = decide(consent, region, requirement, Policy(unknown=unknown), AT)
+            assert (str(found.action), found.reason) == documented(case), case
+            may = may_use_click_ids(consent, region, Policy(unknown=unknown), AT)
+            assert not (may and (strings in ("unread", "child", "opt-out", "no purpose", "no purpose 1") or gpc))
+            checked += 1
+    assert checked == 3 * 3 * 2 * len(STRINGS_SAY) * 27
+
+
 @pytest.mark.parametrize("name", STRINGS)
-@pytest.mark.parametrize(
-    "text", ["", "null", "CQuCLYAQuCLYAEsABBENAtEg", "DBABLA~CVQqAAAAAACA.QA", "2~89.2572~dv.1031", "1~89"]
-)
+@pytest.mark.parametrize("text", ["", "null", "CQuCLYAQuCLYAEsABBENAtEg", "DBABLA~CVQqAAAAAAC", "2~89.2572~dv", "1~89"])
 @pytest.mark.parametrize(("region", "unknown"), [("DE", "deny"), ("US", "deny"), ("US-CA", "deny"), (None, "allow")])
-def test_a_string_that_is_there_is_a_denial_everywhere(name: str, text: str, region: str | None, unknown: str) -> None:
+def test_a_string_that_cannot_be_read_is_a_denial_everywhere(
+    name: str, text: str, region: str | None, unknown: str
+) -> None:
     granted = dict.fromkeys(PURPOSES, "granted")
     requirement = Requirement(frozenset(ADS), "limited", frozenset({"US"}))
-    found = decide(Consent(**granted, **{name: text}), region, requirement, Policy(unknown=unknown))
+    found = decide(Consent(**granted, **{name: text}), region, requirement, Policy(unknown=unknown), AT)
     assert (found.action, found.reason) == (Action.SKIP, "consent_string_unread")
     assert name in found.rule
     assert not text or text not in found.rule
 
 
 def test_sections_without_a_string_say_nothing() -> None:
-    assert decide(Consent(gpp_sid=(7,)), "US", Requirement(frozenset(ADS)), Policy()).reason == "no_opt_out"
+    assert decide(Consent(gpp_sid=(7,)), "US", Requirement(frozenset(ADS)), Policy(), AT).reason == "no_opt_out"
 
 
 class TestPolicy:
@@ -173,7 +236,7 @@ class TestClickIds:
         ],
     )
     def test_need_ad_storage(self, consent: Consent, region: str | None, allowed: bool) -> None:
-        assert may_use_click_ids(consent, region, Policy()) is allowed
+        assert may_use_click_ids(consent, region, Policy(), AT) is allowed
 
 
 GRANTED = dict.fromkeys(PURPOSES, "granted")
@@ -183,10 +246,11 @@ MEASUREMENT = {"ad_user_data": "granted", "ad_personalization": "denied"}
 VECTORS: list[tuple[str | None, dict[str, Any], dict[str, str], dict[str, str]]] = [
     ("DE", {}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
     ("DE", GRANTED, {"meta": "send", "google": "send", "snapchat": "send"}, {}),
-    ("DE", {**GRANTED, "tcf": "a"}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
+    ("DE", {**GRANTED, "tcf": T3}, {"meta": "skip", "google": "skip", "snapchat": "skip"}, {}),
+    ("DE", {**GRANTED, "tcf": T1}, {"meta": "send", "google": "send", "snapchat": "send", "pinterest": "send"}, {}),
     (
-        "DE",
-        {"tcf": "a", "additional_consent": "2~89~dv.2572"},
+        "DE",  # a vendor's consent alone: strings grant nothing, flags do
+        {"tcf": T2, "additional_consent": "2~89~dv.2572"},
         dict.fromkeys(("meta", "google", "snapchat"), "skip"),
         {},
     ),
@@ -199,11 +263,16 @@ VECTORS: list[tuple[str | None, dict[str, Any], dict[str, str], dict[str, str]]]
     ),
     (
         "US-TX",
-        {"gpp": "DBABLA~CVQqAAAAAACA.QA", "gpp_sid": (7,)},
-        dict.fromkeys(("meta", "google", "snapchat"), "skip"),
+        {"gpp": NOT_OPTED_OUT, "gpp_sid": (7,)},
+        dict.fromkeys(("meta", "google", "snapchat"), "send"),
         {},
     ),
-    ("US-VA", {"gpp": "DBABLA~CVQVAAAAAACA.YA"}, dict.fromkeys(("meta", "google", "snapchat"), "skip"), {}),
+    (
+        "US-VA",
+        {"gpp": OPTED_OUT},
+        dict.fromkeys(("meta", "google", "snapchat"), "skip"),
+        {"snapchat": "send_limited", "meta": "skip"},
+    ),
     (
         "US-VA",
         {"gpc": True},
@@ -237,7 +306,7 @@ def test_decisions_for_the_bundled_platforms(
     def ask(name: str, on_opt_out: str | None) -> Decision:
         platform = destinations[name]
         requirement = Requirement(frozenset(platform.purposes), on_opt_out, platform.limited)
-        return decide(Consent(**signals, region=region), region, requirement, Policy())
+        return decide(Consent(**signals, region=region), region, requirement, Policy(), AT)
 
     assert {name: str(ask(name, None).action) for name in expected} == expected
     wanted = limited if limited else expected
@@ -248,12 +317,12 @@ def test_analytics_alone_lets_nothing_go_to_an_ad_platform() -> None:
     consent = Consent(analytics_storage="granted")
     for name in PLATFORMS:
         platform = registry.load().destinations[name]
-        assert decide(consent, "DE", Requirement(frozenset(platform.purposes)), Policy()).action is Action.SKIP
+        assert decide(consent, "DE", Requirement(frozenset(platform.purposes)), Policy(), AT).action is Action.SKIP
 
 
 def test_a_denial_of_ads_is_no_matter_to_analytics() -> None:
     consent = Consent(analytics_storage="granted", ad_user_data="denied")
-    assert decide(consent, "DE", Requirement(frozenset({"analytics_storage"})), Policy()).action is Action.SEND
+    assert decide(consent, "DE", Requirement(frozenset({"analytics_storage"})), Policy(), AT).action is Action.SEND
 
 
 #: Cases of docs/consent.md: region and what is configured there, in words → region, policy; signals in words → consent.
@@ -273,7 +342,11 @@ SIGNALS: dict[str, dict[str, Any]] = {
     "all but `ad_personalization` granted": {**GRANTED, "ad_personalization": "denied"},
     "`ad_user_data` denied": {**GRANTED, "ad_user_data": "denied"},
     "all granted, and `gpc`": {**GRANTED, "gpc": True},
-    "all granted, and a consent string": {**GRANTED, "tcf": "unread"},
+    "all granted, and a string that cannot be read": {**GRANTED, "tcf": "unread"},
+    "all granted, and a `tcf` without purpose 4": {**GRANTED, **STRINGS_SAY["no purpose 4"]},
+    "all granted, and a `tcf` without purpose 7": {**GRANTED, **STRINGS_SAY["no purpose 7"]},
+    "all granted, and an opt-out in `gpp`": {**GRANTED, "gpp": OPTED_OUT},
+    "nothing but a `gpp` without an opt-out": {"gpp": NOT_OPTED_OUT},
 }
 
 
@@ -287,7 +360,7 @@ def cell(place: str, signals: dict[str, Any]) -> str:
     for name in PLATFORMS:
         platform = registry.load().destinations[name]
         requirement = Requirement(frozenset(platform.purposes), None, platform.limited)
-        found[name] = decide(Consent(**signals), region, requirement, policy)
+        found[name] = decide(Consent(**signals), region, requirement, policy, AT)
     google = found.pop("google")
     ((action, reason),) = {(str(one.action), one.reason) for one in found.values()}
     reasons = f"`{reason}`" if reason == google.reason else f"`{google.reason}`, others `{reason}`"
@@ -321,5 +394,7 @@ def test_the_docs_name_every_code_of_the_gate() -> None:
         "gpc",
         "opted_out",
         "consent_string_unread",
+        "gpp_opt_out",
+        "known_child",
     }
     assert [code for code in sorted(codes) if f"`{code}`" not in page] == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.model.event import CLICK_IDS, Consent, Event
 from gateway.privacy.minimize import Lens, without_browser_ids, without_click_ids
+from tests.gateway.privacy.signals import writing
 
 #: Match key → rule, as a platform declares it.
 RULES = {
@@ -53,6 +55,14 @@ def test_digests_and_places_are_named_by_match_key() -> None:
     assert view.digests == {key: digest(key[0]) for key in RULES}
     assert view.clear == {key: key for key in CLEAR}
     assert (view.platform_name, view.region, view.limited) == ("Checkout", "US-CA", False)
+
+
+def test_flags_that_a_string_denies_are_seen_as_denied() -> None:
+    """What Google is told of personalisation, for one, must not be more than the visitor said."""
+    string = writing.tc_string({1, 7}, at=1_795_000_000)
+    granted = Consent(ad_storage="granted", ad_user_data="granted", ad_personalization="granted", tcf=string)
+    seen = LENS.view(event(consent=granted, received_at=1_795_000_000.0), "x").consent
+    assert seen == replace(granted, ad_personalization="denied")
 
 
 def test_other_destinations_digests_are_not_seen() -> None:

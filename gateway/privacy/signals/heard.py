@@ -1,0 +1,125 @@
+"""What the consent strings of an event say against it. They grant nothing here: that is the flags' part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from gateway.privacy.signals.additional import read_additional
+from gateway.privacy.signals.bits import Unreadable
+from gateway.privacy.signals.gpp import TCF_EU, Gpp, read_gpp
+from gateway.privacy.signals.tcf import TcString, read_tcf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.model.event import Consent
+
+DAY = 86_400.0
+#: A TC string is to be renewed after 13 months.
+MAX_AGE_S = 396 * DAY
+#: How far a clock may be ahead, time zones included.
+AHEAD_S = 2 * DAY
+#: Policy of version 2.2, without which a string is invalid since 30 September 2023.
+MIN_POLICY = 4
+#: From 1 March 2026 on a string has to name the vendors that the visitor was told of.
+DISCLOSED_SINCE = 1_772_323_200.0
+#: What the denial of a purpose denies of the flags, by Google's mapping:
+#: https://developers.google.com/tag-platform/security/guides/implement-TCF-strings
+FLAGS_OF = {
+    1: frozenset({"ad_storage", "ad_user_data"}),
+    3: frozenset({"ad_personalization"}),
+    4: frozenset({"ad_personalization"}),
+    7: frozenset({"ad_user_data"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The denials in an event's consent strings."""
+
+    #: Which string cannot be used and why, for people; empty when all can.
+    unread: str = ""
+    #: Flags of Consent Mode that a TC string denies.
+    denied: frozenset[str] = frozenset()
+    #: A section for the United States is an opt-out.
+    opted_out: bool = False
+    #: The visitor is known to be a child, and nobody consented.
+    child: bool = False
+
+
+NOTHING = Heard()
+
+
+def hear(consent: Consent, at: float) -> Heard:
+    """What the strings say of an event that came in at `at` (Unix seconds). Strings of a day are read once."""
+    strings = (consent.tcf, consent.additional_consent, consent.gpp)
+    if strings == (None, None, None):
+        return NOTHING
+    return _hear(*strings, consent.gpp_sid or (), int(at // DAY))
+
+
+def with_denials(consent: Consent, at: float) -> Consent:
+    """The same with the flags that its strings deny: what a destination is told of an event that came in at `at`."""
+    denied = hear(consent, at).denied
+    return replace(consent, **dict.fromkeys(denied, "denied")) if denied else consent
+
+
+@lru_cache(maxsize=1_024)
+def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tuple[int, ...], day: int) -> Heard:
+    heard = NOTHING
+    readers: tuple[tuple[str, str | None, Callable[[str], Heard]], ...] = (
+        ("tcf", tcf, lambda text: _of_tcf(read_tcf(text), day)),
+        ("additional_consent", additional, lambda text: _of_additional(text, tcf)),
+        ("gpp", gpp, lambda text: _of_gpp(read_gpp(text), sections, day)),
+    )
+    for name, text, read in readers:
+        if text is None:
+            continue
+        try:
+            one = read(text)
+        except Unreadable as error:
+            return Heard(unread=f"`{name}` cannot be used: {error}")
+        heard = Heard("", heard.denied | one.denied, heard.opted_out or one.opted_out, heard.child or one.child)
+    return heard
+
+
+def _of_tcf(found: TcString, day: int) -> Heard:
+    now = (day + 1) * DAY
+    if not found.created_at <= found.updated_at <= now + AHEAD_S:
+        raise Unreadable("it is from the future, or changed before it was made")
+    if found.updated_at < now - DAY - MAX_AGE_S:
+        raise Unreadable("it is older than 13 months")
+    if found.policy < MIN_POLICY:
+        raise Unreadable("its policy is older than version 2.2")
+    if not found.service_specific:
+        raise Unreadable("it is of a group of sites, which is no longer valid")
+    if found.created_at >= DISCLOSED_SINCE and found.disclosed is None:
+        raise Unreadable("it names no disclosed vendors")
+    return Heard(denied=_flags(purpose for purpose in FLAGS_OF if purpose not in found.purposes))
+
+
+def _flags(purposes: Iterable[int]) -> frozenset[str]:
+    return frozenset().union(*(FLAGS_OF[purpose] for purpose in purposes))
+
+
+def _of_additional(text: str, tcf: str | None) -> Heard:
+    read_additional(text)
+    if tcf is None:
+        raise Unreadable("it counts only beside a TC string")
+    return NOTHING
+
+
+def _of_gpp(found: Gpp, sections: tuple[int, ...], day: int) -> Heard:
+    """Of the sections that apply; of all when nobody says which do, so that no denial is missed."""
+    apply = {section for section in sections if section > 0}
+    there = found.us.keys() | found.unknown | ({TCF_EU} if found.tcf is not None else set())
+    if not apply <= there:
+        raise Unreadable("`gpp_sid` names a section that is not in it")
+    apply = apply or set(there)
+    if apply & found.unknown:
+        raise Unreadable("a section that this version does not read")
+    heard = _of_tcf(found.tcf, day) if found.tcf is not None and TCF_EU in apply else NOTHING
+    us = [section for number, section in found.us.items() if number in apply]
+    return Heard("", heard.denied, any(one.opted_out for one in us), any(one.child for one in us))

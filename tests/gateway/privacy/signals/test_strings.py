@@ -1,0 +1,304 @@
+"""Consent strings: what is written is read, published vectors too, and nothing that is cut short denies less."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.model.event import Consent
+from gateway.privacy.signals import Unreadable, read_additional, read_gpp, read_tcf
+from gateway.privacy.signals.bits import Bits
+from gateway.privacy.signals.gpp import LAYOUTS
+from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, Heard, hear
+from tests.gateway.privacy.signals import writing
+
+AT = 1_795_300_000.0  # the day after the vectors were made
+
+T1 = "CQuCLYAQuCLYAEsABBENAtEgALIAAAAAAAYgHtQAgF5gPaAAAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+T2 = "CQuCLYAQuCLYAEsABBENAtEgALIAAAAAAAYgF5wAQF5gAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+T3 = "CQuCLYAQuCLYAEsABBENAtEgAAAAAAAAAAYgAAAAAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
+T4 = "CQSbk4AQSbk4ANwAAAENAwCgAAAAAAAAAAYgACPAAAAA.IDKQA4AAgAKAGQAygAAA.YAAAAAAAAAAA"
+
+ALL_ADS = frozenset({"ad_storage", "ad_user_data", "ad_personalization"})
+
+
+def listed(numbers, up_to=1_100):
+    return [one for one in range(1, up_to) if one in numbers]
+
+
+@pytest.mark.parametrize(
+    ("string", "purposes", "vendors", "disclosed"),
+    [
+        (T1, [1, 3, 4, 7], [755, 986], [755, 986]),
+        (T2, [1, 3, 4, 7], [755], [755, 986]),
+        (T3, [], [], [755, 986]),
+        (T4, [], [], [1, 2, 3, 4, 5, 100, 404]),
+    ],
+)
+def test_published_tc_strings(string, purposes, vendors, disclosed):
+    found = read_tcf(string)
+    assert (
+        listed(found.purposes, 25),
+        [one for one in (755, 986) if one in found.vendors],
+        listed(found.disclosed),
+    ) == (
+        purposes,
+        vendors,
+        disclosed,
+    )
+    assert (found.service_specific, found.publisher_country) == (
+        True,
+        "DE" if string != T4 else found.publisher_country,
+    )
+
+
+def test_the_rest_of_one():
+    found = read_tcf(T1)
+    assert (found.policy, found.vendor_list, found.cmp_id, found.publisher_country) == (4, 45, 300, "DE")
+    assert found.created_at == found.updated_at == 1_795_219_200.0
+    assert read_tcf(T4).policy == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "notastring", "DBABLA~CVQVAAAAAACA.YA", T1[:20], T1 + ".", "." + T1, "=", T1 + "="]
+)
+def test_what_is_no_tc_string_is_unreadable(text):
+    with pytest.raises(Unreadable):
+        read_tcf(text)
+
+
+@pytest.mark.parametrize(
+    ("string", "section", "opted_out"),
+    [("DBABLA~CVQVAAAAAACA.YA", 7, True), ("DBABLA~CVQqAAAAAACA.QA", 7, False), ("DBABBg~BUUAAACA.YA", 8, True)],
+)
+def test_published_gpp_strings(string, section, opted_out):
+    assert {number: one.opted_out for number, one in read_gpp(string).us.items()} == {section: opted_out}
+
+
+@pytest.mark.parametrize(("header", "sections"), [("DBABM", [2]), ("DBACNY", [2, 6]), ("DBABjw", [5, 6])])
+def test_published_headers(header, sections):
+    body = {2: T1, 5: "x", 6: "1YNN"}
+    found = read_gpp("~".join([header, *(body[one] for one in sections)]))
+    assert (found.tcf is not None, list(found.us), found.unknown) == (
+        2 in sections,
+        [6] if 6 in sections else [],
+        frozenset({5} & set(sections)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "consented", "disclosed"),
+    [("2~89.2572~dv.1031", {89, 2572}, {1031}), ("1~89", {89}, set()), ("2~~dv.89", set(), {89}), ("1~", set(), set())],
+)
+def test_published_additional_consent(text, consented, disclosed):
+    found = read_additional(text)
+    assert (found.consented, found.disclosed) == (consented, disclosed)
+
+
+@pytest.mark.parametrize(
+    "text", ["3~89", "2~89", "2~89~dv.89", "2~89.~dv.", "89", "", "1~8a", "1~-1", "2~1~2~dv.", "1~٣"]
+)
+def test_what_is_no_additional_consent_is_unreadable(text):
+    with pytest.raises(Unreadable):
+        read_additional(text)
+
+
+NUMBERS = st.sets(st.integers(1, 1_200), max_size=40)
+
+
+@given(st.sets(st.integers(1, 24)), NUMBERS, NUMBERS, st.booleans(), st.integers(0, 2))
+def test_a_tc_string_is_read_as_it_was_written(purposes, vendors, disclosed, as_ranges, kind):
+    string = writing.tc_string(
+        purposes, vendor=vendors, disclosed=disclosed, as_ranges=as_ranges, restrictions=[(7, kind, [(3, 9), (20, 20)])]
+    )
+    found = read_tcf(string)
+    assert set(listed(found.purposes, 25)) == purposes
+    assert (set(listed(found.vendors, 1_300)), set(listed(found.disclosed, 1_300))) == (vendors, disclosed)
+    [restriction] = found.restrictions
+    assert (restriction.purpose, restriction.kind, listed(restriction.vendors)) == (7, kind, [*range(3, 10), 20])
+
+
+@st.composite
+def sections(draw):
+    chosen = draw(st.sets(st.sampled_from(sorted(writing.US)), min_size=1, max_size=4))
+    return {
+        one: (
+            draw(st.lists(st.integers(0, 2), min_size=(count := writing.US[one][2]), max_size=count)),
+            draw(st.integers(0, 2)),
+            draw(st.booleans()),
+        )
+        for one in chosen
+    }
+
+
+@given(sections())
+def test_a_gpp_string_is_read_as_it_was_written(said):
+    string = writing.gpp({one: writing.us(one, outs, child=child, gpc=gpc) for one, (outs, child, gpc) in said.items()})
+    found = read_gpp(string)
+    assert found.us.keys() == said.keys()
+    for one, (outs, child, gpc) in said.items():
+        *_, children, _, has_gpc = writing.US[one]
+        assert found.us[one].opted_out == (1 in outs or (gpc and has_gpc))
+        assert found.us[one].child == (child == 1 and children > 0)
+
+
+def test_every_section_of_a_state_is_read():
+    assert LAYOUTS.keys() == writing.US.keys()
+    assert {one: layouts[0].gpc for one, layouts in LAYOUTS.items()} == {
+        one: told[-1] for one, told in writing.US.items()
+    }
+
+
+def test_the_first_version_of_the_national_section_is_read():
+    bits = writing.number(1, 6) + "01" * 6 + "010101" + "00" * (12 + 2 + 4)
+    [section] = read_gpp(writing.gpp({7: writing.text(bits) + ".QA"})).us.values()
+    assert section.opted_out
+
+
+@pytest.mark.parametrize("body", ["1YNN", "1NNN", "1--N"])
+def test_a_us_privacy_string(body):
+    assert read_gpp(writing.gpp({6: body})).us[6].opted_out is (body[2] == "Y")
+    assert read_gpp(writing.gpp({6: "1YYN"})).us[6].opted_out
+    for wrong in ("2NNN", "1YN", "1YNNN", "1ynn", "1YXN"):
+        with pytest.raises(Unreadable):
+            read_gpp(writing.gpp({6: wrong}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DBABLA", "DBABLA~", "DBABLA~CVQVAAAAAACA", "DBABLA~CVQVAAAAAACA.YA~CVQVAAAAAACA.YA", "DCABLA~CVQVAAAAAACA.YA",
+        "DBABLA~DVQVAAAAAACA.YA", "DBABLA~CVQVAAAAAACA.gA", "DBABLA~CVQ_AAAAAACA.QA", "DBD_" + "_" * 3_000, "D", "",
+    ],
+)  # fmt: skip
+def test_what_is_no_gpp_string_is_unreadable(text):
+    with pytest.raises(Unreadable):
+        read_gpp(text)
+
+
+@given(st.text(max_size=60) | st.text(alphabet=writing.ALPHABET + ".~", max_size=200))
+def test_no_text_breaks_a_reader(text):
+    for read in (read_tcf, read_gpp, read_additional):
+        with suppress(Unreadable):
+            read(text)
+
+
+def test_nothing_is_read_past_the_end():
+    bits = Bits("__")
+    assert bits.number(11) == 2**11 - 1
+    with pytest.raises(Unreadable):
+        bits.number(2)
+    assert bits.flag()
+    with pytest.raises(Unreadable):
+        bits.flag()
+
+
+# What they deny.
+
+
+def heard(at=AT, **strings):
+    return hear(Consent(**strings), at)
+
+
+def denies_no_more(whole: Heard, part: Heard) -> bool:
+    """Whether `part` would let something through that `whole` holds."""
+    if part.unread:
+        return False
+    return bool(whole.unread) or not (
+        whole.denied <= part.denied and whole.opted_out <= part.opted_out and whole.child <= part.child
+    )
+
+
+@settings(max_examples=60)
+@given(st.sets(st.sampled_from([1, 3, 4, 7])), NUMBERS, st.booleans())
+def test_no_truncation_of_a_tc_string_grants_more(purposes, vendors, as_ranges):
+    whole = writing.tc_string(purposes, vendor=vendors, disclosed=vendors, at=AT - DAY, as_ranges=as_ranges)
+    said = heard(tcf=whole)
+    assert not said.unread
+    for length in range(len(whole)):
+        assert not denies_no_more(said, heard(tcf=whole[:length])), length
+
+
+@settings(max_examples=60)
+@given(sections())
+def test_no_truncation_of_a_gpp_string_grants_more(said):
+    whole = writing.gpp({one: writing.us(one, outs, child=child, gpc=gpc) for one, (outs, child, gpc) in said.items()})
+    for length in range(len(whole)):
+        assert not denies_no_more(heard(gpp=whole), heard(gpp=whole[:length])), length
+
+
+@pytest.mark.parametrize(
+    ("missing", "denied"),
+    [
+        ({1}, {"ad_storage", "ad_user_data"}),
+        ({3}, {"ad_personalization"}),
+        ({4}, {"ad_personalization"}),
+        ({7}, {"ad_user_data"}),
+        ({2, 5, 6, 8, 9, 10, 11}, set()),
+        ({1, 3, 4, 7}, ALL_ADS),
+    ],
+)
+def test_what_a_denied_purpose_denies(missing, denied):
+    string = writing.tc_string(set(range(1, 12)) - missing, at=AT)
+    assert heard(tcf=string) == heard(gpp=writing.gpp({2: string})) == Heard(denied=frozenset(denied))
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("future", {"at": AT + 4 * DAY}),
+        ("future", {"at": AT - 2 * DAY, "created": AT}),
+        ("13 months", {"at": AT - MAX_AGE_S - 2 * DAY, "created": AT - MAX_AGE_S - 2 * DAY}),
+        ("policy", {"policy": 3}),
+        ("group of sites", {"service_specific": False}),
+        ("disclosed", {"disclosed": None}),
+        ("version 2", {"version": 1}),
+    ],
+)
+def test_a_tc_string_that_is_not_valid_cannot_be_used(words, options):
+    told = heard(tcf=writing.tc_string(**{"at": AT, **options})).unread
+    assert told.startswith("`tcf` cannot be used")
+    assert words in told
+
+
+def test_an_older_string_need_not_name_disclosed_vendors():
+    before = writing.tc_string(at=DISCLOSED_SINCE - DAY, disclosed=None)
+    assert heard(tcf=before, at=DISCLOSED_SINCE + 30 * DAY) == Heard()
+    assert heard(tcf=writing.tc_string(at=AT - MAX_AGE_S + 2 * DAY, disclosed=())) == Heard()
+
+
+def test_which_sections_apply():
+    string = writing.gpp({8: writing.us(8, [2, 2]), 9: writing.us(9, [1, 2])})
+    assert heard(gpp=string).opted_out  # nobody says which apply
+    assert heard(gpp=string, gpp_sid=(-1,)).opted_out
+    assert not heard(gpp=string, gpp_sid=(8,)).opted_out
+    assert heard(gpp=string, gpp_sid=(8, 9)).opted_out
+    assert "gpp_sid" in heard(gpp=string, gpp_sid=(7,)).unread
+
+
+def test_a_section_that_nobody_reads_may_deny():
+    string = writing.gpp({5: "anything", 8: writing.us(8, [2, 2])})
+    assert "does not read" in heard(gpp=string).unread
+    assert heard(gpp=string, gpp_sid=(8,)) == Heard()
+
+
+def test_a_child_is_heard_of():
+    assert heard(gpp=writing.gpp({7: writing.us(7, [2, 2, 2], child=1)})).child
+    assert not heard(gpp=writing.gpp({7: writing.us(7, [2, 2, 2], child=2)})).child
+
+
+def test_additional_consent_counts_only_beside_a_tc_string():
+    assert "beside a TC string" in heard(additional_consent="1~89").unread
+    assert heard(additional_consent="1~89", tcf=writing.tc_string(at=AT)) == Heard()
+    assert "`additional_consent`" in heard(additional_consent="3~89", tcf=writing.tc_string(at=AT)).unread
+
+
+def test_all_strings_deny_together():
+    found = heard(
+        tcf=writing.tc_string({1, 3, 4}, at=AT),
+        gpp=writing.gpp({2: writing.tc_string({1, 7}, at=AT), 7: writing.us(7, [2, 1, 2])}),
+    )
+    assert found == Heard(denied=frozenset({"ad_user_data", "ad_personalization"}), opted_out=True)
