@@ -24,7 +24,7 @@ EVENTS, ROUNDS = 2_000, 7
 
 def run() -> None:
     """Print the tables."""
-    door, settings = _door(setup.PLATFORMS)
+    door, settings = made(setup.PLATFORMS)
     found = measure(door, settings)
     for name, us in found.items():
         print(f"  {name:<10} {us:6.1f} µs")
@@ -38,14 +38,15 @@ def run() -> None:
 def measure(door: Door | None = None, settings: Settings | None = None) -> dict[str, float]:
     """Stage → microseconds an event, each stage by itself over many events: the best of a few rounds."""
     if door is None or settings is None:
-        door, settings = _door(setup.PLATFORMS)
+        door, settings = made(setup.PLATFORMS)
     rounds = [_round(door, settings.sources["web"]) for _ in range(ROUNDS)]
     names = ["decode", *(stage.__name__ for stage in STAGES), "record"]
     best = [min(times) for times in zip(*rounds, strict=True)]
     return {name: seconds / EVENTS * 1e6 for name, seconds in zip(names, best, strict=True)}
 
 
-def _door(destinations: tuple[str, ...]) -> tuple[Door, Settings]:
+def made(destinations: tuple[str, ...]) -> tuple[Door, Settings]:
+    """A door without an outbox, and its configuration."""
     with tempfile.TemporaryDirectory() as folder:
         settings = setup.load(setup.write(Path(folder), port=1, sink_port=2, destinations=destinations))
     return Door(settings, None), settings
@@ -64,7 +65,7 @@ def _in_turn(door: Door, settings: Settings) -> float:
 
 def _one_more() -> None:
     """What a destination more costs at the door, in turns."""
-    few, many = (_door(setup.PLATFORMS[:count]) for count in (1, len(setup.PLATFORMS)))
+    few, many = (made(setup.PLATFORMS[:count]) for count in (1, len(setup.PLATFORMS)))
     pairs = [(_in_turn(*few), _in_turn(*many)) for _ in range(3)]
     more = [(five - one) / (len(setup.PLATFORMS) - 1) for one, five in pairs]
     print(f"  {'one more':<10} {statistics.median(more):6.1f} µs for each destination past the first")

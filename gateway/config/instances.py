@@ -128,6 +128,7 @@ class Reader:
             digests=options.digests(destination, mine["digests"], faults, (*at, "digests")),
             requires=options.requires(destination, mine["consent"], faults, (*at, "consent")),
             on_opt_out=mine["consent"].get("on_opt_out"),
+            vendor=options.vendor(mine["consent"]),
             **options.limits(destination, mine, faults, at),
         )
         return None if faults.under(*at) else made

@@ -12,14 +12,13 @@ from gateway.config import values
 from gateway.config.faults import Faults, KeyPath, hint
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.normalize import RULES
+from gateway.privacy.signals.heard import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 A = TypeVar("A", Retry, FollowUp)
 
-#: Keys of `consent` whose strings nobody reads yet.
-_NOT_BUILT = ("tcf_vendor", "atp_id", "tcf_purposes_only")
 
 #: Key → field and whether it may be 0.
 _TIMES = {"first": ("first_s", True), "max": ("max_s", False), "give_up": ("give_up_s", False)}
@@ -92,13 +91,15 @@ def digests(destination: Destination, table: Mapping[str, str], faults: Faults, 
 
 def requires(destination: Destination, table: Mapping[str, Any], faults: Faults, at: KeyPath) -> frozenset[str]:
     """The purposes that must not be missing. An ad platform always needs one for ads."""
-    for key in _NOT_BUILT:
-        if table.get(key):
-            faults.add((*at, key), "reading of consent strings is not built yet; remove the key")
     purposes = frozenset(table.get("requires", destination.purposes))
     if _for_ads(destination.purposes) and not _for_ads(purposes):
         faults.add((*at, "requires"), "expected one of ad_user_data, ad_storage, ad_personalization among them")
     return purposes
+
+
+def vendor(table: Mapping[str, Any]) -> Vendor:
+    """Who the destination is in consent strings."""
+    return Vendor(table.get("tcf_vendor"), table.get("atp_id"), table.get("tcf_purposes_only", False))
 
 
 def _for_ads(purposes: frozenset[str] | set[str]) -> bool:

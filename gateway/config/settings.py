@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.consent import SHIPPED_REGIONS, Policy, RegionRule, Requirement
+from gateway.privacy.signals.heard import NOBODY, Vendor
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -175,11 +176,13 @@ class Instance:
     requires: frozenset[str] = frozenset()
     #: `skip` or `limited`, whatever the region says; `None`: as the region says.
     on_opt_out: str | None = None
+    #: Who it is in consent strings.
+    vendor: Vendor = NOBODY
 
     @property
     def requirement(self) -> Requirement:
         """What the consent gate asks for this instance. Make it once: its fingerprint is kept in it."""
-        return Requirement(self.requires, self.on_opt_out, self.destination.limited)
+        return Requirement(self.requires, self.on_opt_out, self.destination.limited, self.vendor)
 
     def platform_name(self, event_name: str) -> str | None:
         """What the platform calls this event; `None` when the instance does not take it."""

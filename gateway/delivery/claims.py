@@ -81,6 +81,7 @@ class Claimer:
             deny=instance.deny_fields,
             limited_needs_ip=instance.destination.limited_needs_ip,
             test_mode=instance.test_mode,
+            vendor=instance.vendor,
         )
         self._limit = self.destination.limits.max_age_s if instance.max_age_s is None else instance.max_age_s
 

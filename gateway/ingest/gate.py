@@ -16,7 +16,7 @@ import msgspec
 from gateway.model.delivery import Action
 from gateway.model.event import Consent, Event
 from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_use_click_ids
-from gateway.privacy.signals.heard import Heard, hear
+from gateway.privacy.signals.heard import DAY, NOTHING, hear, say_of
 from gateway.schema import NAMEABLE
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Answers kept; when the cache is full it is emptied.
 CACHED = 20_000
+#: Consents with strings kept: they are long, and alike for one visitor only.
+FEW_CACHED = 1_000
 _STRINGS = frozenset(STRINGS)
 #: Names in one event's `destinations`, beyond which its answer is not kept.
 FEW = 20
@@ -92,22 +94,23 @@ class Gate:
             (limit for one in self.instances.values() if (limit := shortest_age(one)) is not None), default=float("inf")
         )
         self._consents: dict[Any, Seen] = {}
+        self._with_strings: dict[Any, Seen] = {}
         self._routings: dict[Any, Routing] = {}
 
     def consent_of(self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source, at: float) -> Seen:
         """What the consent object of an event that came in at `at` says, under this configuration."""
         gpc = hints is not None and hints.gpc
-        if raw and not _STRINGS.isdisjoint(raw):  # long, and different for each visitor: not kept
-            return self._seen(raw, gpc, source, at)
-        key = (source.region, gpc, *(raw.items() if raw else ()))
+        has_strings = raw is not None and not _STRINGS.isdisjoint(raw)  # they have an age, in days
+        kept, most = (self._with_strings, FEW_CACHED) if has_strings else (self._consents, CACHED)
+        key = (source.region, gpc, at // DAY if has_strings else None, *(raw.items() if raw else ()))
         try:
-            found = self._consents.get(key)
+            found = kept.get(key)
         except TypeError:  # `gpp_sid` is a list
-            key = (source.region, gpc, *map(_hashable, raw.items() if raw else ()))
-            found = self._consents.get(key)
+            key = (*key[:3], *map(_hashable, raw.items() if raw else ()))
+            found = kept.get(key)
         if found is None:
             found = self._seen(raw or {}, gpc, source, at)
-            _keep(self._consents, key, found)
+            _keep(kept, key, found, most)
         return found
 
     def _seen(self, raw: Mapping[str, Any], gpc: bool, source: Source, at: float) -> Seen:
@@ -115,7 +118,21 @@ class Gate:
         said = {name: value for name in Consent.__slots__ if (value := getattr(consent, name)) is not None}
         region = consent.region or source.region
         click_ids = may_use_click_ids(consent, region, self.policy, at)
-        return Seen(consent, said, region, click_ids, _gist(consent, region, hear(consent, at)))
+        return Seen(consent, said, region, click_ids, self._gist(consent, region, at))
+
+    def forget(self) -> None:
+        """Answer everything anew from now on."""
+        for kept in (self._consents, self._with_strings, self._routings):
+            kept.clear()
+
+    def _gist(self, consent: Consent, region: str | None, at: float) -> tuple[Any, ...]:
+        """What a decision depends on: of the strings only what they come to."""
+        flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
+        heard = hear(consent, at)
+        if heard is NOTHING:
+            return (region, *flags, consent.gpc)
+        said = [say_of(heard, one.vendor) for one in self.requirements.values()]
+        return (region, *flags, consent.gpc, heard.unread, heard.denied, heard.opted_out, heard.child, *said)
 
     def route(self, draft: Draft) -> Routing:
         """The answer for an event."""
@@ -133,7 +150,7 @@ class Gate:
         entries = {name: self._entry(draft, name, instance, wanted, old) for name, instance in self.instances.items()}
         routing = _routing(entries, self.fingerprint, forbidden=self._forbidden(draft))
         if not old and (not wanted or len(wanted) <= FEW):
-            _keep(self._routings, key, routing)
+            _keep(self._routings, key, routing, CACHED)
         return routing
 
     def _forbidden(self, draft: Draft) -> bool:
@@ -248,17 +265,11 @@ def _fingerprint(policy: Policy, requirements: Mapping[str, Requirement]) -> str
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def _gist(consent: Consent, region: str | None, heard: Heard) -> tuple[Any, ...]:
-    """What a decision depends on: of the strings only what they deny."""
-    flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
-    return (region, *flags, consent.gpc, heard)
-
-
 def _hashable(pair: tuple[str, Any]) -> tuple[str, Any]:
     return (pair[0], tuple(pair[1])) if isinstance(pair[1], list) else pair
 
 
-def _keep(cache: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(cache) >= CACHED:
+def _keep(cache: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    if len(cache) >= most:
         cache.clear()
     cache[key] = value

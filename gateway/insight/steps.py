@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.privacy.consent import PURPOSES, STRINGS, decide
+from gateway.privacy.consent import PURPOSES, STRINGS, decide, effective
 from gateway.privacy.signals.heard import hear
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def steps(
     """The questions up to the one that decided. The answer is the gate's own."""
     decision = decide(consent, region, requirement, policy, at)
     last = _DECIDED_BY.get(decision.reason, QUESTIONS[-1])
-    found = _found(consent, region, requirement, policy, hear(consent, at))
+    found = _found(effective(consent, region, requirement.vendor, at), region, requirement, policy, hear(consent, at))
     asked = QUESTIONS[: QUESTIONS.index(last) + 1]
     # A denial in an opt-out region gives way to GPC, which is named instead: see `decide`.
     return tuple(_step(question, found[question], decision, last) for question in asked)
@@ -67,7 +67,7 @@ def _found(
 ) -> dict[str, str]:
     rule = policy.rule_for(region)
     kind = "consent must be given first" if rule.default == "deny" else "allowed until the visitor opts out"
-    denied = [name for name in PURPOSES if name in heard.denied or getattr(consent, name) == "denied"]
+    denied = [name for name in PURPOSES if getattr(consent, name) == "denied"]
     needed = [name for name in PURPOSES if name in requirement.purposes]
     return {
         "consent strings": ", ".join(name for name in STRINGS if getattr(consent, name) is not None) or "none",

@@ -1,19 +1,19 @@
 """The consent gate: one decision for each event and destination. Pure; the model is told in docs/consent.md.
 
 Order of authority: a consent string that cannot be used, then what the strings deny, Global Privacy Control, the four
-flags of Google's Consent Mode v2, the region's default. A denial always wins over a grant; only flags grant.
+flags of Google's Consent Mode v2, the region's default. A denial always wins over a grant.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.model.delivery import Action, Decision
-from gateway.privacy.signals.heard import hear
+from gateway.privacy.signals.heard import NOBODY, NOTHING, Vendor, hear, say_of
 
 if TYPE_CHECKING:
     from gateway.model.event import Consent
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: The flags, in the order in which a missing one is named.
 PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
 
-#: Strings that are read for what they deny: see `gateway.privacy.signals`.
+#: Consent strings: see `gateway.privacy.signals`.
 STRINGS = ("tcf", "gpp", "additional_consent")
 
 #: EU-27, Iceland, Liechtenstein, Norway, the United Kingdom and Switzerland: consent must be given first.
@@ -78,6 +78,8 @@ class Requirement:
     on_opt_out: str | None = None
     #: Regions in which the platform has a limited mode: see `Destination.limited`.
     limited: frozenset[str] = frozenset()
+    #: Who it is in consent strings.
+    vendor: Vendor = NOBODY
 
     @cached_property
     def minded(self) -> frozenset[str]:
@@ -99,7 +101,7 @@ class Requirement:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the requirement, as `Policy.fingerprint`."""
-        parts = (sorted(self.purposes), self.on_opt_out, sorted(self.limited))
+        parts = (sorted(self.purposes), self.on_opt_out, sorted(self.limited), self.vendor)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -117,8 +119,8 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
     rule = policy.rule_for(region)
     opt_in = rule.default == "deny"
     kind = "opt-in" if opt_in else "opt-out"
-    said_no = [name for name in PURPOSES if name in heard.denied or getattr(consent, name) == "denied"]
-    denied = [name for name in said_no if name in requirement.minded]
+    consent = effective(consent, region, requirement.vendor, at)
+    denied = [name for name in PURPOSES if name in requirement.minded and getattr(consent, name) == "denied"]
     if "ad_user_data" in denied or (denied and opt_in):
         return Decision(Action.SKIP, "consent_denied", f"{where} ({kind}): {_join(denied)} denied")
     if consent.gpc:
@@ -140,6 +142,27 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
     return Decision(Action.SEND, "consent_granted", f"{where} (opt-in): {_join(granted) or 'nothing'} granted")
 
 
+def effective(consent: Consent, region: str | None, vendor: Vendor, at: float) -> Consent:
+    """The flags with what the strings say of a destination: it must be told no more than the visitor said.
+
+    A flag that the site gave is overruled by a denial alone. A TC string grants where the TCF applies: in Europe, and
+    where the region is unknown.
+    """
+    heard = hear(consent, at)
+    if heard is NOTHING:
+        return consent
+    said = say_of(heard, vendor)
+    granted = said.granted if under_tcf(region) else frozenset()
+    changes: dict[str, Any] = {name: "granted" for name in granted if getattr(consent, name) is None}
+    changes |= dict.fromkeys(heard.denied | said.denied, "denied")
+    return replace(consent, **changes) if changes else consent
+
+
+def under_tcf(region: str | None) -> bool:
+    """Whether a consent by a TC string counts there."""
+    return region is None or region[:2] in OPT_IN_REGIONS
+
+
 def may_use_click_ids(consent: Consent, region: str | None, policy: Policy, at: float) -> bool:
     """Whether `ad_storage` allows click and browser ids: granted, or not denied where the default is allow.
 
@@ -150,6 +173,8 @@ def may_use_click_ids(consent: Consent, region: str | None, policy: Policy, at: 
         return False
     if consent.ad_storage is not None:
         return consent.ad_storage == "granted"
+    if heard.tcf and under_tcf(region):
+        return True  # purpose 1 is granted, or it would have been denied; whose it is, each destination's decision says
     return policy.rule_for(region).default == "allow"
 
 

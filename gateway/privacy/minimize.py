@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.model.event import CLICK_IDS, Consent, Event
+from gateway.privacy.consent import effective
 from gateway.privacy.hashing import rules_of
 from gateway.privacy.scrub import scrub_url
-from gateway.privacy.signals.heard import with_denials
+from gateway.privacy.signals.heard import NOBODY, Vendor
 
 #: What stays of the identity in limited mode: hashed e-mail and phone, and where the visitor is.
 LIMITED_DIGESTS = frozenset({"email", "phone", "state", "country"})
@@ -41,6 +42,8 @@ class Lens:
     deny: frozenset[str] = frozenset()
     limited_needs_ip: bool = False
     test_mode: bool = False
+    #: Who the destination is in consent strings.
+    vendor: Vendor = NOBODY
     #: Keys of `Event.digests` met so far → the match key that they mean here, `None` for none.
     _labels: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -53,6 +56,7 @@ class Lens:
         deny: frozenset[str] = frozenset(),
         limited_needs_ip: bool = False,
         test_mode: bool = False,
+        vendor: Vendor = NOBODY,
     ) -> Lens:
         """From the rules a destination declares: match key → rule."""
         return cls(
@@ -63,6 +67,7 @@ class Lens:
             frozenset(path for path in deny if path.partition(".")[0] in Event.__slots__),
             limited_needs_ip,
             test_mode,
+            vendor,
         )
 
     def view(self, event: Event, platform_name: str, *, limited: bool = False, region: str | None = None) -> Event:
@@ -75,7 +80,7 @@ class Lens:
                 digests[key] = made
         clear = {key: event.clear[name] for key, name in self.clear if name in event.clear} if event.clear else {}
         user_data, url, referrer = event.user_data, event.event_source_url, event.referrer_url
-        consent = with_denials(event.consent, event.received_at)
+        consent = effective(event.consent, region, self.vendor, event.received_at)
         app, messaging, custom_data = event.app, event.messaging, event.custom_data
         if limited:
             digests = {key: value for key, value in digests.items() if key in LIMITED_DIGESTS}

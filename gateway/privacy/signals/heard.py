@@ -1,15 +1,15 @@
-"""What the consent strings of an event say against it. They grant nothing here: that is the flags' part."""
+"""What the consent strings of an event say: against it for all, and for or against a vendor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gateway.privacy.signals.additional import read_additional
+from gateway.privacy.signals.additional import AdditionalConsent, read_additional
 from gateway.privacy.signals.bits import Unreadable
 from gateway.privacy.signals.gpp import TCF_EU, Gpp, read_gpp
-from gateway.privacy.signals.tcf import TcString, read_tcf
+from gateway.privacy.signals.tcf import NEEDS_CONSENT, TcString, read_tcf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +33,8 @@ FLAGS_OF = {
     4: frozenset({"ad_personalization"}),
     7: frozenset({"ad_user_data"}),
 }
+#: What a vendor that the visitor does not allow is denied.
+ALL_FLAGS = frozenset[str]().union(*FLAGS_OF.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,36 @@ class Heard:
     opted_out: bool = False
     #: The visitor is known to be a child, and nobody consented.
     child: bool = False
+    #: The strings that speak of vendors.
+    tcf: tuple[TcString, ...] = ()
+    additional: AdditionalConsent | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """Who a destination is in consent strings. Numbers come from the configuration: the lists change."""
+
+    #: In the Global Vendor List.
+    tcf: int | None = None
+    #: In Google's list of ad technology providers, for who is not in the other.
+    atp: int | None = None
+    #: Without either, a TC string's purposes alone count as consent.
+    purposes_only: bool = False
+
+
+#: A destination that no string names.
+NOBODY = Vendor()
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Flags of Consent Mode that strings grant and deny."""
+
+    granted: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+
+NO_FLAGS = Flags()
 NOTHING = Heard()
 
 
@@ -60,10 +90,42 @@ def hear(consent: Consent, at: float) -> Heard:
     return _hear(*strings, consent.gpp_sid or (), int(at // DAY))
 
 
-def with_denials(consent: Consent, at: float) -> Consent:
-    """The same with the flags that its strings deny: what a destination is told of an event that came in at `at`."""
-    denied = hear(consent, at).denied
-    return replace(consent, **dict.fromkeys(denied, "denied")) if denied else consent
+def forget() -> None:
+    """Read every string anew from now on."""
+    _hear.cache_clear()
+
+
+def say_of(heard: Heard, vendor: Vendor) -> Flags:
+    """What the strings say of one vendor.
+
+    Nothing is granted by a string that would look the same if what speaks against it had been cut off: a TC string
+    without its disclosed vendors, version 1 of Additional Consent.
+    """
+    said = [_say_of(found, heard.additional, vendor) for found in heard.tcf]
+    if not said:
+        return NO_FLAGS
+    denied = frozenset[str]().union(*(one.denied for one in said))
+    return Flags(frozenset.intersection(*(one.granted for one in said)) - denied, denied)
+
+
+def _say_of(found: TcString, additional: AdditionalConsent | None, vendor: Vendor) -> Flags:
+    forbidden: set[int] = set()
+    grants = vendor.purposes_only
+    if vendor.tcf is not None:
+        if vendor.tcf not in found.vendors or (found.disclosed is not None and vendor.tcf not in found.disclosed):
+            return Flags(denied=ALL_FLAGS)
+        grants = found.disclosed is not None
+        forbidden = {
+            one.purpose for one in found.restrictions if one.kind != NEEDS_CONSENT and vendor.tcf in one.vendors
+        }
+    elif vendor.atp is not None and additional is not None:
+        if vendor.atp not in additional.consented:
+            return Flags(denied=ALL_FLAGS)
+        grants = additional.version > 1
+    denied = _flags(purpose for purpose in FLAGS_OF if purpose in forbidden)
+    if not grants:
+        return Flags(denied=denied)
+    return Flags(ALL_FLAGS - denied - _flags(purpose for purpose in FLAGS_OF if purpose not in found.purposes), denied)
 
 
 @lru_cache(maxsize=1_024)
@@ -81,7 +143,14 @@ def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tu
             one = read(text)
         except Unreadable as error:
             return Heard(unread=f"`{name}` cannot be used: {error}")
-        heard = Heard("", heard.denied | one.denied, heard.opted_out or one.opted_out, heard.child or one.child)
+        heard = Heard(
+            "",
+            heard.denied | one.denied,
+            heard.opted_out or one.opted_out,
+            heard.child or one.child,
+            (*heard.tcf, *one.tcf),
+            heard.additional or one.additional,
+        )
     return heard
 
 
@@ -97,7 +166,7 @@ def _of_tcf(found: TcString, day: int) -> Heard:
         raise Unreadable("it is of a group of sites, which is no longer valid")
     if found.created_at >= DISCLOSED_SINCE and found.disclosed is None:
         raise Unreadable("it names no disclosed vendors")
-    return Heard(denied=_flags(purpose for purpose in FLAGS_OF if purpose not in found.purposes))
+    return Heard(denied=_flags(purpose for purpose in FLAGS_OF if purpose not in found.purposes), tcf=(found,))
 
 
 def _flags(purposes: Iterable[int]) -> frozenset[str]:
@@ -105,10 +174,10 @@ def _flags(purposes: Iterable[int]) -> frozenset[str]:
 
 
 def _of_additional(text: str, tcf: str | None) -> Heard:
-    read_additional(text)
+    found = read_additional(text)
     if tcf is None:
         raise Unreadable("it counts only beside a TC string")
-    return NOTHING
+    return Heard(additional=found)
 
 
 def _of_gpp(found: Gpp, sections: tuple[int, ...], day: int) -> Heard:
@@ -122,4 +191,4 @@ def _of_gpp(found: Gpp, sections: tuple[int, ...], day: int) -> Heard:
         raise Unreadable("a section that this version does not read")
     heard = _of_tcf(found.tcf, day) if found.tcf is not None and TCF_EU in apply else NOTHING
     us = [section for number, section in found.us.items() if number in apply]
-    return Heard("", heard.denied, any(one.opted_out for one in us), any(one.child for one in us))
+    return Heard("", heard.denied, any(one.opted_out for one in us), any(one.child for one in us), heard.tcf)

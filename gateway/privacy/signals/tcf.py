@@ -14,8 +14,8 @@ from gateway.privacy.signals.bits import Bits, Unreadable
 _DECI = 10
 #: Bits: purposes, special features, ids of vendors, entries of a list.
 _PURPOSES, _FEATURES, _VENDOR, _COUNT = 24, 12, 16, 12
-#: Ranges in one string: a list that needs more is written as a field of bits.
-_RANGES = 1_000
+#: Ranges in one list, which would be a field of bits if it needed more; restrictions: one for each purpose and kind.
+_RANGES, _RESTRICTIONS = 1_000, 24 * 3
 #: Segments behind the core, by their type.
 _DISCLOSED, _ALLOWED, _PUBLISHER = 1, 2, 3
 #: Kinds of publisher restrictions; 3 is not defined.
@@ -105,7 +105,9 @@ def _core(bits: Bits, disclosed: Numbers | None) -> TcString:
     purpose_one_not_asked = bits.flag()
     country = "".join(chr(ord("A") + letter) for letter in bits.numbers(2, 6))
     vendors, vendor_interests = _vendors(bits), _vendors(bits)
-    restrictions = tuple(Restriction(bits.number(6), _kind(bits), _ranges(bits)) for _ in range(bits.number(_COUNT)))
+    restrictions = tuple(
+        Restriction(bits.number(6), _kind(bits), _ranges(bits)) for _ in range(_few(bits.number(_COUNT), _RESTRICTIONS))
+    )
     return TcString(
         created_at=created / _DECI,
         updated_at=updated / _DECI,
@@ -131,7 +133,7 @@ def _vendors(bits: Bits) -> Numbers:
 
 def _ranges(bits: Bits) -> Numbers:
     found = []
-    for _ in range(_few(bits.number(_COUNT))):
+    for _ in range(_few(bits.number(_COUNT), _RANGES)):
         is_range = bits.flag()
         first = bits.number(_VENDOR)
         last = bits.number(_VENDOR) if is_range else first
@@ -141,9 +143,9 @@ def _ranges(bits: Bits) -> Numbers:
     return Numbers(ranges=tuple(found))
 
 
-def _few(count: int) -> int:
-    if count > _RANGES:
-        raise Unreadable("too many ranges")
+def _few(count: int, most: int) -> int:
+    if count > most:
+        raise Unreadable("more ranges or restrictions than there can be")
     return count
 
 

@@ -20,8 +20,10 @@ from gateway.privacy.consent import (
     RegionRule,
     Requirement,
     decide,
+    effective,
     may_use_click_ids,
 )
+from gateway.privacy.signals.heard import NOBODY, Vendor
 from tests.gateway.privacy.signals import writing
 
 FLAGS = ("granted", "denied", None)
@@ -311,6 +313,44 @@ def test_decisions_for_the_bundled_platforms(
     assert {name: str(ask(name, None).action) for name in expected} == expected
     wanted = limited if limited else expected
     assert {name: str(ask(name, "limited").action) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ("DE", {"google": "send", "meta": "send", "snapchat": "skip", "tiktok": "skip", "pinterest": "skip"}),
+        (None, {"google": "send", "meta": "send", "snapchat": "skip", "tiktok": "skip", "pinterest": "skip"}),
+        ("BR", dict.fromkeys(("google", "meta", "snapchat", "tiktok", "pinterest"), "skip")),
+    ],
+)
+def test_a_string_grants_vendors_where_the_tcf_applies(region: str | None, expected: dict[str, str]) -> None:
+    """Without any flag; Pinterest is on no list. What is denied a vendor is denied it whatever the flags say."""
+    vendors = {
+        "google": Vendor(tcf=755),
+        "tiktok": Vendor(tcf=986),
+        "meta": Vendor(atp=89),
+        "snapchat": Vendor(atp=2572),
+    }
+    strings = {"tcf": T2, "additional_consent": "2~89~dv.2572"}
+    for name, outcome in expected.items():
+        platform = registry.load().destinations[name]
+        requirement = Requirement(frozenset(platform.purposes), vendor=vendors.get(name, NOBODY))
+        assert str(decide(Consent(**strings), region, requirement, Policy(), AT).action) == outcome
+        with_flags = decide(Consent(**strings, **GRANTED), region, requirement, Policy(), AT)
+        assert str(with_flags.action) == ("skip" if name in ("snapchat", "tiktok") else "send")
+    assert may_use_click_ids(Consent(**strings), region, Policy(), AT) is (region != "BR")
+
+
+def test_a_destination_is_told_what_its_strings_come_to() -> None:
+    said = effective(Consent(tcf=T2, ad_personalization="denied"), "DE", Vendor(tcf=755), AT)
+    assert (said.ad_storage, said.ad_user_data, said.ad_personalization) == ("granted", "granted", "denied")
+    assert effective(Consent(tcf=T2), "US", Vendor(tcf=755), AT) == Consent(tcf=T2)
+    assert effective(Consent(ad_storage="granted"), "DE", Vendor(tcf=755), AT) == Consent(ad_storage="granted")
+
+
+def test_who_a_destination_is_belongs_to_its_fingerprint() -> None:
+    vendors = (NOBODY, Vendor(tcf=7), Vendor(atp=7), Vendor(purposes_only=True))
+    assert len({Requirement(frozenset(ADS), vendor=one).fingerprint for one in vendors}) == 4
 
 
 def test_analytics_alone_lets_nothing_go_to_an_ad_platform() -> None:

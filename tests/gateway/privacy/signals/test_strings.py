@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from gateway.model.event import Consent
 from gateway.privacy.signals import Unreadable, read_additional, read_gpp, read_tcf
 from gateway.privacy.signals.bits import Bits
 from gateway.privacy.signals.gpp import LAYOUTS
-from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, Heard, hear
+from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, NOBODY, Heard, Vendor, hear, say_of
 from tests.gateway.privacy.signals import writing
 
 AT = 1_795_300_000.0  # the day after the vectors were made
@@ -186,6 +187,12 @@ def test_no_text_breaks_a_reader(text):
             read(text)
 
 
+def test_more_than_there_can_be_is_refused_before_it_is_read():
+    for restrictions in ([(1, 0, [])] * 73, [(1, 0, [(1, 2)] * 1_001)]):
+        with pytest.raises(Unreadable, match="more ranges or restrictions"):
+            read_tcf(writing.tc_string(restrictions=restrictions))
+
+
 def test_nothing_is_read_past_the_end():
     bits = Bits("__")
     assert bits.number(11) == 2**11 - 1
@@ -200,7 +207,8 @@ def test_nothing_is_read_past_the_end():
 
 
 def heard(at=AT, **strings):
-    return hear(Consent(**strings), at)
+    """What the strings say against the event, whoever it is for."""
+    return replace(hear(Consent(**strings), at), tcf=(), additional=None)
 
 
 def denies_no_more(whole: Heard, part: Heard) -> bool:
@@ -220,6 +228,68 @@ def test_no_truncation_of_a_tc_string_grants_more(purposes, vendors, as_ranges):
     assert not said.unread
     for length in range(len(whole)):
         assert not denies_no_more(said, heard(tcf=whole[:length])), length
+
+
+VENDORS = [Vendor(tcf=7), Vendor(atp=7), Vendor(purposes_only=True), Vendor(atp=7, purposes_only=True), NOBODY]
+
+
+@settings(max_examples=60)
+@given(
+    st.sets(st.sampled_from([1, 3, 4, 7])), st.sets(st.integers(1, 9)), st.sets(st.integers(1, 9)), st.booleans(),
+    st.sampled_from([AT - DAY, DISCLOSED_SINCE - DAY]), st.integers(0, 2),
+)  # fmt: skip
+def test_no_truncation_grants_a_vendor_more(purposes, vendors, disclosed, as_ranges, made, kind):
+    tcf = writing.tc_string(
+        purposes, vendor=vendors, disclosed=disclosed, at=made, as_ranges=as_ranges, restrictions=[(7, kind, [(5, 7)])]
+    )
+    additional = f"2~{'.'.join(map(str, vendors))}~dv.{'.'.join(map(str, disclosed - vendors))}"
+    for vendor in VENDORS:
+        for whole in (Consent(tcf=tcf), Consent(tcf=tcf, additional_consent=additional)):
+            granted = say_of(hear(whole, AT), vendor).granted
+            cuts = [replace(whole, tcf=tcf[:length]) for length in range(len(tcf))]
+            if whole.additional_consent:
+                cuts += [replace(whole, additional_consent=additional[:length]) for length in range(len(additional))]
+            for cut in cuts:
+                found = hear(cut, AT)
+                assert found.unread or say_of(found, vendor).granted <= granted, cut
+
+
+@pytest.mark.parametrize(
+    ("strings", "vendor", "granted", "denied"),
+    [
+        ({"tcf": T1}, Vendor(tcf=986), ALL_ADS, set()),
+        ({"tcf": T2}, Vendor(tcf=755), ALL_ADS, set()),
+        ({"tcf": T2}, Vendor(tcf=986), set(), ALL_ADS),
+        ({"tcf": T3}, Vendor(tcf=755), set(), ALL_ADS),
+        ({"tcf": T1}, NOBODY, set(), set()),
+        ({"tcf": T1}, Vendor(purposes_only=True), ALL_ADS, set()),
+        ({"tcf": T2, "additional_consent": "2~89~dv.2572"}, Vendor(atp=89), ALL_ADS, set()),
+        ({"tcf": T2, "additional_consent": "2~89~dv.2572"}, Vendor(atp=2572), set(), ALL_ADS),
+        ({"tcf": T2, "additional_consent": "2~89~dv."}, Vendor(atp=2572, purposes_only=True), set(), ALL_ADS),
+        ({"tcf": T2, "additional_consent": "1~89"}, Vendor(atp=89), set(), set()),
+        ({"tcf": T2}, Vendor(atp=89), set(), set()),
+        ({"tcf": T2}, Vendor(atp=89, purposes_only=True), ALL_ADS, set()),
+        ({"tcf": writing.tc_string({1, 7}, vendor=[5], disclosed=[5], at=AT)}, Vendor(tcf=5),
+         {"ad_storage", "ad_user_data"}, set()),
+        ({"tcf": writing.tc_string({1, 3}, vendor=[5], disclosed=[5], at=AT)}, Vendor(tcf=5), {"ad_storage"}, set()),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=[6], at=AT)}, Vendor(tcf=5), set(), ALL_ADS),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=None, at=DISCLOSED_SINCE - DAY)}, Vendor(tcf=5), set(), set()),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=[5], at=AT, restrictions=[(7, 0, [(1, 9)])])}, Vendor(tcf=5),
+         {"ad_storage", "ad_personalization"}, {"ad_user_data"}),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=[5], at=AT, restrictions=[(3, 2, [(5, 5)])])}, Vendor(tcf=5),
+         {"ad_storage", "ad_user_data"}, {"ad_personalization"}),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=[5], at=AT, restrictions=[(7, 1, [(1, 9)])])}, Vendor(tcf=5),
+         ALL_ADS, set()),
+        ({"tcf": writing.tc_string(vendor=[5], disclosed=[5], at=AT, restrictions=[(7, 0, [(6, 9)])])}, Vendor(tcf=5),
+         ALL_ADS, set()),
+        ({"tcf": T1, "gpp": writing.gpp({2: T2})}, Vendor(tcf=986), set(), ALL_ADS),
+        ({"tcf": T1, "gpp": writing.gpp({2: T2})}, Vendor(tcf=755), ALL_ADS, set()),
+        ({}, Vendor(tcf=755), set(), set()),
+    ],
+)  # fmt: skip
+def test_what_the_strings_say_of_a_vendor(strings, vendor, granted, denied):
+    found = say_of(hear(Consent(**strings), AT), vendor)
+    assert (found.granted, found.denied) == (granted, denied)
 
 
 @settings(max_examples=60)
