@@ -17,7 +17,7 @@ from bench import setup
 from bench.machine import cores, free_port, python, resident_bytes, server
 
 #: Seconds at the sustainable rate and at `TIMES` it; connections of the two.
-SECONDS, FLOOD_SECONDS, CONNECTIONS, FLOOD_CONNECTIONS = 4.0, 30.0, 64, 2000
+SECONDS, FLOOD_SECONDS, CONNECTIONS, FLOOD_CONNECTIONS = 4.0, 120.0, 64, 2000
 TIMES = 10
 #: Events in a request. Ten times the rate of single ones is more than one core of a load generator sends.
 BATCHES = (1, 25)
