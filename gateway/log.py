@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 import msgspec
 import structlog
 
+from gateway.model.errors import ConfigError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -85,8 +87,14 @@ def configure(*, stream: TextIO | None = None, console: bool | None = None, leve
 
 
 def level_of(environ: Mapping[str, str]) -> int:
-    """The level that `GATEWAY_LOG_LEVEL` names: `debug`, `info`, `warning` or `error`; `info` for anything else."""
-    return LEVELS.get(environ.get("GATEWAY_LOG_LEVEL", "").lower(), logging.INFO)
+    """The level that `GATEWAY_LOG_LEVEL` names: `debug`, `info`, `warning` or `error`; without it, `info`.
+
+    Raises `ConfigError` for anything else.
+    """
+    given = environ.get("GATEWAY_LOG_LEVEL") or "info"
+    if given.lower() not in LEVELS:
+        raise ConfigError(f"GATEWAY_LOG_LEVEL: expected one of {', '.join(LEVELS)}")
+    return LEVELS[given.lower()]
 
 
 def get_logger(name: str = "gateway") -> Any:

@@ -57,7 +57,9 @@ def after(verdict: Verdict, past: Past, policy: Retry, now: float, jitter: float
     ceiling = min(policy.max_s, policy.first_s * policy.factor ** min(past.tries - 1, 64))
     at = now + max(verdict.after_s or 0.0, jitter * ceiling)
     if at - past.first_at - past.frozen_s > policy.give_up_s:
-        return GiveUp("gave_up", f"no success within {policy.give_up_s / 3600:.4g} h of the first try")
+        limit = policy.give_up_s
+        told = f"{limit:.4g} s" if limit < 3600 else f"{limit / 3600:.4g} h"
+        return GiveUp("gave_up", f"no success within {told} of the first try")
     unseen_s = math.inf if policy.unseen_s is None else policy.unseen_s
     if past.unseen and (at - past.first_at > unseen_s or at > past.unseen_until):
         return GiveUp("unseen_window", UNSEEN_WORDS)

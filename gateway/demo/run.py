@@ -66,6 +66,7 @@ def play(folder: Path, start: float) -> Report:
     """Start everything in a folder, tell the story, and report. `start`: `time.perf_counter` at the demo's begin."""
     with MockServer(unavailable={OUTAGE: 1}) as mocks:
         path = folder / "gateway.toml"
+        path.touch(mode=0o600)
         path.write_text(gateway_toml(mocks), encoding="utf-8")
         loaded = load(path)
         outbox = opened(loaded.settings)

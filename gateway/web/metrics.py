@@ -94,7 +94,8 @@ class Metrics:
         self._ended = self._counter(
             "gateway_deliveries_ended", "Deliveries that came to their end.", ("instance", "state", "code")
         )
-        self._worker = worker
+        #: This process's number among several, else `None`.
+        self.worker = worker
         self._bound: dict[tuple[str, str], SourceCounters] = {}
         self._codes: dict[str, set[str]] = {}
 
@@ -137,7 +138,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format. It reads from the outbox: not for the event loop."""
-        shown = self.registry if self._worker is None else _Labelled(self.registry, str(self._worker))
+        shown = self.registry if self.worker is None else _Labelled(self.registry, str(self.worker))
         return generate_latest(shown)
 
     def _known(self, code: str, of: str = "") -> str:

@@ -129,7 +129,8 @@ async def _serve(
     while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.005)
     host, port = listener.getsockname()[:2]
-    log.info("started", version=gateway.__version__, host=host, port=port)
+    mine = log if metrics.worker is None else log.bind(worker=metrics.worker)
+    mine.info("started", version=gateway.__version__, host=host, port=port)
     process.ready()
     stopping = asyncio.create_task(process.stopping.wait())
     await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from gateway import log
+from gateway.model.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +110,11 @@ def test_nothing_that_moves_a_terminal_stands_in_a_value(bad):
     assert log.clean(f"/v1/{bad}x") == "/v1/" + "\N{REPLACEMENT CHARACTER}" + f"{bad[1:]}x"
 
 
-@pytest.mark.parametrize(("given", "level"), [("debug", 10), ("WARNING", 30), ("", 20), ("loud", 20)])
+@pytest.mark.parametrize(("given", "level"), [("debug", 10), ("WARNING", 30), ("", 20)])
 def test_the_level_comes_from_the_environment(given, level):
     assert log.level_of({"GATEWAY_LOG_LEVEL": given}) == level
+
+
+def test_a_level_that_there_is_not_is_told():
+    with pytest.raises(ConfigError, match="debug, info, warning, error"):
+        log.level_of({"GATEWAY_LOG_LEVEL": "loud"})
