@@ -39,7 +39,7 @@ ALL_FLAGS = frozenset[str]().union(*FLAGS_OF.values())
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The denials in an event's consent strings."""
+    """What stands in an event's consent strings: denials for everybody, and the strings that speak of vendors."""
 
     #: Which string cannot be used and why, for people; empty when all can.
     unread: str = ""
@@ -49,7 +49,7 @@ class Heard:
     opted_out: bool = False
     #: The visitor is known to be a child, and nobody consented.
     child: bool = False
-    #: The strings that speak of vendors.
+    #: Valid ones, from `tcf` and `gpp`.
     tcf: tuple[TcString, ...] = ()
     additional: AdditionalConsent | None = None
 
@@ -133,7 +133,7 @@ def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tu
     heard = NOTHING
     readers: tuple[tuple[str, str | None, Callable[[str], Heard]], ...] = (
         ("tcf", tcf, lambda text: _of_tcf(read_tcf(text), day)),
-        ("additional_consent", additional, lambda text: _of_additional(text, tcf)),
+        ("additional_consent", additional, lambda text: Heard(additional=read_additional(text))),
         ("gpp", gpp, lambda text: _of_gpp(read_gpp(text), sections, day)),
     )
     for name, text, read in readers:
@@ -151,6 +151,8 @@ def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tu
             (*heard.tcf, *one.tcf),
             heard.additional or one.additional,
         )
+    if heard.additional is not None and not heard.tcf:
+        return Heard(unread="`additional_consent` cannot be used: it counts only beside a TC string")
     return heard
 
 
@@ -171,13 +173,6 @@ def _of_tcf(found: TcString, day: int) -> Heard:
 
 def _flags(purposes: Iterable[int]) -> frozenset[str]:
     return frozenset().union(*(FLAGS_OF[purpose] for purpose in purposes))
-
-
-def _of_additional(text: str, tcf: str | None) -> Heard:
-    found = read_additional(text)
-    if tcf is None:
-        raise Unreadable("it counts only beside a TC string")
-    return Heard(additional=found)
 
 
 def _of_gpp(found: Gpp, sections: tuple[int, ...], day: int) -> Heard:

@@ -362,7 +362,10 @@ def test_a_child_is_heard_of():
 
 def test_additional_consent_counts_only_beside_a_tc_string():
     assert "beside a TC string" in heard(additional_consent="1~89").unread
-    assert heard(additional_consent="1~89", tcf=writing.tc_string(at=AT)) == Heard()
+    string = writing.tc_string(at=AT)
+    assert heard(additional_consent="1~89", tcf=string) == Heard()
+    assert heard(additional_consent="1~89", gpp=writing.gpp({2: string})) == Heard()
+    assert "beside a TC string" in heard(additional_consent="1~89", gpp=writing.gpp({6: "1YNN"})).unread
     assert "`additional_consent`" in heard(additional_consent="3~89", tcf=writing.tc_string(at=AT)).unread
 
 
