@@ -31,7 +31,7 @@ from gateway.outbox.migrations import migrate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SIZES = (1_000, 100_000, 1_000_000, 5_000_000)
+SIZES = (1_000, 100_000, 1_000_000, 4_000_000)
 #: What is measured in turns: events accepted, deliveries read and acknowledged, by the round.
 ROUNDS, ACCEPTED, READ, BATCH, GROUP = 3, 20_000, 20_000, 1_000, 100
 
