@@ -68,6 +68,7 @@ access_token = "${{META_ACCESS_TOKEN}}"
 # [destinations.meta.consent]
 # requires = ["ad_storage", "ad_user_data", "ad_personalization"]
 # on_opt_out = "limited"
+# atp_id = 89                          # its number in Additional Consent strings; tcf_vendor: in TC strings
 
 [destinations.tiktok]
 enabled = false
