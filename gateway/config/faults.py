@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from gateway.model.errors import ConfigError
 from gateway.schema import nearest
 
-#: A key's place in the file: `("destinations", "meta", "access_token")`. List entries by their number, from 0.
+#: A key's place in the file: `("destinations", NAME, "access_token")`. List entries by their number, from 0.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 #: TOML's words for what Python's parser gives.

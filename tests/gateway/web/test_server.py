@@ -290,12 +290,13 @@ def test_an_address_that_is_taken_is_told(tmp_path):
 def test_workers_that_are_told_to_end_take_no_new_connection(tmp_path):
     """Nor does their supervisor's socket, in which connections would wait for nobody."""
     with running(tmp_path, workers=2) as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as half:
-            half.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
-            time.sleep(0.5)
+        with server.connect() as slow:
+            slow.sendall(SLOW)
+            time.sleep(0.1)
             server.process.terminate()
             server.wait_for("stopping", 2)
-            time.sleep(0.5)
+            time.sleep(0.4)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", server.port)).close()
+            assert server.process.poll() is None  # the slow one is still waited for
         server.process.wait(20)
