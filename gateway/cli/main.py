@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import backup, dead, health, look, plugins, replay, run, setup
+from gateway.cli import backup, dead, erase, health, look, plugins, replay, run, setup
 
 #: Exit codes: something is wrong; wrong usage or configuration; the disk failed (EX_IOERR of sysexits.h).
 WRONG, USAGE, DISK = 1, 2, 74
@@ -64,6 +64,7 @@ app.command("preview")(look.preview)
 app.command("explain")(look.explain)
 app.command("events")(look.events)
 app.command("replay")(replay.replay)
+app.command("erase")(erase.erase)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 for _name, _help, _commands in (

@@ -15,8 +15,8 @@ from gateway.model.delivery import Action, Item, Skip, State
 from gateway.model.event import Event
 from gateway.outbox.lanes import Change, Due, Stored
 from gateway.outbox.packing import key_hash
-from gateway.privacy.consent import decide
-from gateway.privacy.minimize import Lens
+from gateway.privacy.minimize import Lens, after_withdrawal
+from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
     from gateway.config import Instance
@@ -47,6 +47,8 @@ class Claim:
     unseen_until: float = math.inf
     #: Unix seconds after which the platform no longer takes it.
     expires_at: float = math.inf
+    #: What its person said was heard up to the change of this number.
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,19 @@ class Claimer:
         except msgspec.DecodeError:  # not as this version writes it
             return self._settled(stored, due, State.DEAD, "unreadable", "what is stored of it cannot be read")
         limited = entry is not None and entry[0] == "send_limited"
-        if not owed or decided.policy != self._gate.fingerprint:
+        denial = stored.denial
+        if not owed or denial is not None or decided.policy != self._gate.fingerprint:
             if not owed and not event.routed_to(self.instance.name):
                 return self._settled(
                     stored, due, State.CANCELLED, "not_routed", "the event's own routing leaves it out"
                 )
-            decision = decide(event.consent, event.region, self._requirement, self._gate.policy, event.received_at)
+            asked = (event.consent, event.region, self._requirement, self._gate.policy, event.received_at)
+            decision = decide_with(denial, self.instance.name, *asked)
             if decision.action is Action.SKIP:
                 return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
             limited = decision.action is Action.SEND_LIMITED
+        if denial is not None:
+            event = after_withdrawal(event, denial, self.instance.name, self._gate.policy)
         name = self.instance.platform_name(event.event_name)
         if name is None:
             return self._settled(stored, due, State.CANCELLED, "event_not_mapped", "the destination no longer takes it")
@@ -136,6 +142,7 @@ class Claimer:
         if isinstance(made, Skip):
             return self._settled(stored, due, State.SKIPPED, made.reason, skip_words(made))
         claim = made
+        claim.heard = stored.heard
         claim.expires_at = event.event_time + limit if limit is not None else math.inf
         if due is not None:
             claim.due, claim.tries, claim.first_at = True, due.tries, due.first_at

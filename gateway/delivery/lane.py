@@ -36,6 +36,7 @@ from gateway.model.delivery import Attempt, Kind, State, Verdict
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox import Outbox, lanes
 from gateway.outbox.lanes import Change, Due, LaneRow, Stored, Tried
+from gateway.outbox.people import affected_since
 
 if TYPE_CHECKING:
     import random
@@ -307,11 +308,26 @@ class Lane:
                 await self._flush()  # what waits before them has its row
                 changes |= await self._outplayed(bound)
             if not changes:
-                return claims
+                return self._unchanged(claims)
             await self._record(None, [], list(changes.values()))
             waits = {seq for seq, change in changes.items() if change.state is State.WAITING}
             self._finish([claim for claim in claims if claim.seq in changes], waits)
             claims = [claim for claim in claims if claim.seq not in changes]
+
+    def _unchanged(self, claims: list[Claim]) -> list[Claim]:
+        """Without those whose people took consent back or were erased since they were claimed, by any process. They are
+        given back, to be claimed anew. From here on the others count as under way.
+        """
+        people = self._outbox.people
+        with self._outbox.reading() as db:  # in place: what is heard now holds for this very request
+            change = people.hear(db)
+            if not (since := [claim.heard for claim in claims if claim.heard < change]):
+                return claims
+            doubted = affected_since(db, min(since), [claim.seq for claim in claims])
+        for claim in claims:
+            claim.heard = change
+        self._let_go([claim for claim in claims if claim.seq in doubted])
+        return [claim for claim in claims if claim.seq not in doubted]
 
     async def _outplayed(self, claims: list[Claim]) -> dict[int, Change]:
         """Claims whose turn it is not, for how their order or lead stands by now; followers are mapped here."""

@@ -10,7 +10,7 @@ Each place has its turn. What the head has settled stands in the hand as ranges,
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,6 +20,7 @@ from gateway.delivery.hand import Hand
 from gateway.outbox import Outbox, lanes
 from gateway.outbox.append import first_since
 from gateway.outbox.lanes import Due, Stored
+from gateway.outbox.people import denials_of
 
 if TYPE_CHECKING:
     from gateway.config import Instance
@@ -117,7 +118,10 @@ class Reader:
             def work(db: Connection, scan: int = scan, limit: int = limit) -> tuple[_Look, list[Due]]:
                 look = self._look(db, scan, now)
                 read_up_to = look.log[-1].seq if look.log else scan
-                return look, lanes.read_due(db, self._lane, now, limit, read_up_to if self._ordered else None)
+                heard = self._outbox.people.hear(db)
+                due = lanes.read_due(db, self._lane, now, limit, read_up_to if self._ordered else None)
+                events = self._recalled(db, [one.event for one in due], heard)
+                return look, [replace(one, event=event) for one, event in zip(due, events, strict=True)]
 
             look, due = await self._outbox.read(work)
             await self._learn(look.log, due)
@@ -133,12 +137,21 @@ class Reader:
                 return bool(self._buffer)
 
     def _look(self, db: Connection, after: int, now: float) -> _Look:
-        log, fresh = lanes.read_log(db, after, self._chunk), now - BEHIND_S
+        heard, fresh = self._outbox.people.hear(db), now - BEHIND_S
+        log = self._recalled(db, lanes.read_log(db, after, self._chunk), heard)
         behind = None
-        if len(log) == self._chunk and lanes.received_at(db, log[-1].seq) < fresh:
+        last = lanes.received_at(db, log[-1].seq) if len(log) == self._chunk else None
+        if last is not None and last < fresh:
             before = first_since(db, fresh) - 1
             behind = before if before > after + FAR * self._chunk else None
         return _Look(log, lanes.rows_among(db, self._lane, log), behind)
+
+    def _recalled(self, db: Connection, read: list[Stored], heard: int) -> list[Stored]:
+        """Events with what is remembered of their people."""
+        if not heard:
+            return read
+        denials = denials_of(db, [one.seq for one in read], self._outbox.people)
+        return [replace(one, denial=denials.get(one.seq), heard=heard) for one in read]
 
     async def _learn(self, log: list[Stored], due: list[Due]) -> None:
         """Have the decisions at hand of all that is to be claimed."""

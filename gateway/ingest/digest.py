@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.ingest.misplaced import REMOVED, holds_email
 from gateway.privacy.hashing import CLEAR_KEYS, hash_user_data
+from gateway.privacy.identity import pseudonyms
 
 if TYPE_CHECKING:
     from gateway.ingest.draft import Draft, Setup
@@ -24,5 +25,15 @@ def digest(draft: Draft, setup: Setup) -> None:
             draft.warn(f"/user_data/{key}", *REMOVED)
             del draft.user_data[key]
     hashed = hash_user_data(draft.user_data, setup.plan, draft.source.default_country)
+    if setup.recall is not None:
+        draft.people = _people(draft, setup, setup.recall.key, hashed.digests)
     draft.user_data, draft.digests, draft.clear = hashed.rest, hashed.digests, hashed.clear
     draft.warnings.extend(hashed.warnings)
+
+
+def _people(draft: Draft, setup: Setup, key: bytes, digests: dict[str, tuple[str, ...]]) -> tuple[int, ...]:
+    """Whom the event is about. An identifier that no destination asks for names a person all the same."""
+    if setup.unasked.digests.keys().isdisjoint(draft.user_data):
+        return pseudonyms(key, digests)
+    more = hash_user_data(draft.user_data, setup.unasked, draft.source.default_country).digests
+    return pseudonyms(key, {**digests, **more})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,7 @@ from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
     from gateway.config import Source
+    from gateway.privacy.withdrawal import Denial
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,17 @@ class BrowserHints:
     gpc: bool = False
 
 
+class Recall(Protocol):
+    """What the outbox remembers of people."""
+
+    @property
+    def key(self) -> bytes:
+        """The key of their pseudonyms."""
+
+    def denial(self, people: Sequence[int]) -> Denial | None:
+        """What the person with these pseudonyms has taken back of their consent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the configuration means for the stages. Made once for each configuration."""
@@ -36,6 +48,10 @@ class Setup:
     plan: DigestPlan
     #: Names of the destinations that are switched on.
     destinations: frozenset[str]
+    #: What is to be digested so that each identifier has a pseudonym, beyond `plan`.
+    unasked: DigestPlan
+    #: Who is remembered; `None` where nothing is stored.
+    recall: Recall | None
     #: The only query parameters that stay in URLs; `None` for all but personal data.
     url_parameters: frozenset[str] | None
 
@@ -70,6 +86,9 @@ class Draft(msgspec.Struct):
     seen: Seen = None  # type: ignore[assignment]  # set by the second stage
     routing: Routing | None = None
     digests: dict[str, tuple[str, ...]] = {}
+    #: Whom it is about, by pseudonym, and what that person has taken back of their consent.
+    people: tuple[int, ...] = ()
+    denial: Denial | None = None
     clear: dict[str, str] = {}
 
     @property

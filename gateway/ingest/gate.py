@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.model.delivery import Action
+from gateway.model.delivery import Action, Decision
 from gateway.model.event import Consent, Event
-from gateway.privacy.consent import STRINGS, Policy, Requirement, decide, may_use_click_ids
+from gateway.privacy.consent import STRINGS, Policy, Requirement, may_use_click_ids
 from gateway.privacy.signals.heard import DAY, NOTHING, hear, say_of
+from gateway.privacy.withdrawal import decide_with
 from gateway.schema import NAMEABLE
 
 if TYPE_CHECKING:
@@ -138,28 +139,31 @@ class Gate:
         """The answer for an event."""
         raw = draft.raw
         wanted = raw.get("destinations")
-        old = draft.received_at - draft.event_time > self._youngest_limit
+        aged = draft.received_at - draft.event_time > self._youngest_limit
+        alone = aged or draft.denial is not None  # answers for one person alone are not kept
         key = (
             raw["event_name"],
             draft.seen.gist,
             raw.get("test", False),
             tuple(wanted.items()) if wanted else None,
         )
-        if not old and (found := self._routings.get(key)) is not None:
+        if not alone and (found := self._routings.get(key)) is not None:
             return found
-        entries = {name: self._entry(draft, name, instance, wanted, old) for name, instance in self.instances.items()}
+        entries = {name: self._entry(draft, name, instance, wanted, aged) for name, instance in self.instances.items()}
         routing = _routing(entries, self.fingerprint, forbidden=self._forbidden(draft))
-        if not old and (not wanted or len(wanted) <= FEW):
+        if not alone and (not wanted or len(wanted) <= FEW):
             _keep(self._routings, key, routing, CACHED)
         return routing
 
     def _forbidden(self, draft: Draft) -> bool:
         """Whether consent alone keeps the event from every destination, whatever its name and routing."""
-        decisions = (
-            decide(draft.seen.consent, draft.seen.region, one, self.policy, draft.received_at)
-            for one in self.requirements.values()
-        )
+        decisions = (self._decide(draft, name) for name in self.requirements)
         return bool(self.requirements) and all(one.action is Action.SKIP for one in decisions)
+
+    def _decide(self, draft: Draft, name: str) -> Decision:
+        seen, requirement = draft.seen, self.requirements[name]
+        asked = (seen.consent, seen.region, requirement, self.policy, draft.received_at)
+        return decide_with(draft.denial, name, *asked)
 
     def _entry(
         self, draft: Draft, name: str, instance: Instance, wanted: Mapping[str, bool] | None, old: bool
@@ -168,8 +172,7 @@ class Gate:
             return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
         if instance.platform_name(draft.event_name) is None:
             return Entry("skipped", "event_not_mapped", "", f"{name} does not take events of this name")
-        seen = draft.seen
-        decision = decide(seen.consent, seen.region, self.requirements[name], self.policy, draft.received_at)
+        decision = self._decide(draft, name)
         if decision.action is Action.SKIP:
             return Entry("skipped", "consent", decision.reason, decision.rule)
         limit = _age_limit(instance, draft) if old else None

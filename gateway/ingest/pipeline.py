@@ -12,10 +12,12 @@ from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.ingest.enrich import enrich
 from gateway.ingest.gate import Gate, gate
+from gateway.ingest.recall import recall
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
 from gateway.privacy.hashing import DigestPlan
+from gateway.privacy.identity import unasked
 from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
@@ -27,13 +29,17 @@ Stage: TypeAlias = Callable[[Draft, Setup], None]
 
 #: The stages in their order. A stage of your own goes between `enrich` and `gate`: it may change the draft and warn, or
 #: raise `EventInvalid`.
-STAGES: tuple[Stage, ...] = (validate, enrich, gate, digest)
+STAGES: tuple[Stage, ...] = (validate, enrich, gate, digest, recall)
 
 #: Refused events of one body of which all faults are told; of the others the first, as an explanation costs more than
 #: an event.
 EXPLAINED = 20
 #: Events after which a large body lets others have their turn.
 SLICE = 25
+
+
+#: Why an event is refused that would bring somebody back.
+ERASED = Fault("/user_data", "person_erased", "it happened before this person was erased; it was not stored")
 
 
 class Taken(NamedTuple):
@@ -56,6 +62,8 @@ class Door:
         self.setup = Setup(
             gate=self.gate,
             plan=plan,
+            unasked=unasked(plan),
+            recall=outbox,
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,
         )
@@ -115,7 +123,12 @@ def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, An
         if one.record is None:
             counts["rejected"] += 1
             results.append(rejected(index, one))
-        elif next(stored).duplicate:
+            continue
+        one_stored = next(stored)
+        if one_stored.erased:
+            counts["rejected"] += 1
+            results.append(rejected(index, Taken(one.draft, None, (ERASED,))))
+        elif one_stored.duplicate:
             counts["duplicates"] += 1
             results.append({"index": index, "event_id": one.draft.event_id, "status": "duplicate"})
         else:

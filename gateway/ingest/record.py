@@ -77,6 +77,8 @@ def record(draft: Draft, setup: Setup) -> Record:
         source=source.name,
         event_name=raw["event_name"],
         event_id=draft.event_id,
+        event_time=draft.event_time,
+        people=draft.people,
         decision=routing.data,
         consented=routing.sends,
         payload=_encode(payload),

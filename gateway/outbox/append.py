@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from gateway.model.errors import OutboxError
+from gateway.outbox import people
 from gateway.outbox.keys import Keys
 from gateway.outbox.lanes import CONSENT_GIVEN
 from gateway.outbox.packing import pack
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.outbox.engine import Connection
+    from gateway.outbox.people import People
 
 
 #: Rows in one statement: SQLite takes 999 values or more.
@@ -35,6 +37,10 @@ class Record(msgspec.Struct, frozen=True):
     source: str
     event_name: str
     event_id: str
+    #: When it happened, Unix seconds.
+    event_time: float
+    #: Whom it is about: `gateway.privacy.identity`.
+    people: tuple[int, ...]
     #: The decision's JSON: a row of `decision`, shared by all events that it holds for.
     decision: str
     #: Instances to which this event may go although a first copy was held for want of consent.
@@ -50,6 +56,8 @@ class Appended(NamedTuple):
     #: Its number in the log; for a duplicate, the first copy's.
     seq: int
     duplicate: bool
+    #: It happened before its person was erased: it was not stored.
+    erased: bool = False
 
 
 class Log:
@@ -59,8 +67,9 @@ class Log:
     the write lock, before any key is looked up: what was rolled back is not there, and so was never known.
     """
 
-    def __init__(self, dedup_window_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, dedup_window_s: float, people: People, clock: Callable[[], float] = time.time) -> None:
         self._window_s = dedup_window_s
+        self._people = people
         self._clock = clock
         self._keys = Keys()
         #: The keys of events before this number are known.
@@ -79,13 +88,20 @@ class Log:
         db.execute("COMMIT")
 
     def sync(self, db: Connection) -> None:
-        """Take in what was appended. Called at the start of each group, under the write lock."""
+        """Take in what was appended, and what is remembered of people. Called at the start of each group, under the
+        write lock.
+        """
+        self._people.hear(db)
         rows = db.execute(
             "SELECT first_seq, count, dedup_keys FROM intake WHERE first_seq >= ? ORDER BY first_seq", (self._next_seq,)
         )
         for first, count, keys in rows:
             self._keys.add(first, keys)
             self._next_seq = first + count
+
+    def hear(self, db: Connection) -> None:
+        """Take in what a group has written down of people. Called once it is committed."""
+        self._people.hear(db)
 
     def forget(self) -> None:
         """After a rollback: what was learnt inside the transaction is not so."""
@@ -99,6 +115,9 @@ class Log:
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
+            if self._is_of_the_past(db, record):
+                results.append(Appended(0, False, erased=True))
+                continue
             key = record.dedup_key
             earlier = taken.get(key)
             if earlier is None:
@@ -117,6 +136,11 @@ class Log:
         for record, earlier in consented:
             self._reopen(db, record, earlier)
         return results
+
+    def _is_of_the_past(self, db: Connection, record: Record) -> bool:
+        """Whether its person was erased since it happened."""
+        erased = people.erased_at(db, known) if (known := self._people.among(record.people)) else None
+        return erased is not None and record.event_time <= erased
 
     def sweep(self, db: Connection, slices: int, index: int) -> None:
         """Drop keys past the dedup window from slice `index` of `slices` of the index."""
@@ -142,6 +166,7 @@ class Log:
             first["policy"] = ""
         decision = self._decision(db, msgspec.json.encode(first).decode())
         db.execute("UPDATE event SET decision = ?, payload = ? WHERE seq = ?", (decision, record.payload, seq))
+        people.add_to(db, seq, record.people)
         if record.clear is not None:
             db.execute("INSERT OR REPLACE INTO clear VALUES (?, ?)", (seq, record.clear))
         for name in held:
@@ -174,13 +199,15 @@ class Log:
         clear = [(seq, one.clear) for seq, one in enumerate(fresh, first) if one.clear is not None]
         insert_rows(db, "INSERT OR FAIL INTO clear", clear)
         db.execute(
-            "INSERT INTO intake VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO intake (first_seq, count, committed_at, id_sums, dedup_keys, people) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
             (
                 first,
                 len(fresh),
                 self._clock(),
                 pack("I", [one.id_sum for one in fresh]),
                 pack("q", [one.dedup_key for one in fresh]),
+                people.packed(one.people for one in fresh),
             ),
         )
 

@@ -8,7 +8,6 @@ window for repeats (`unseen_window`), as after any answer that was never seen.
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import msgspec
 
 from gateway.model.errors import OutboxError
 from gateway.outbox.engine import connect, lease_of, sqlite3, transaction, translated
+from gateway.outbox.files import private, synced
 from gateway.outbox.lanes import LANE_COLUMNS, RESTORED, LaneRow, settled_after
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def copy(
     if target.exists():
         raise OutboxError(f"{target}: is there already; a backup replaces nothing")
     part = target.with_name(target.name + ".part")
-    _private(part)
+    private(part)
     try:
         _copied(source, part, now, progress)
         found = look(part)
-        _synced(part, target)
+        synced(part, target)
     except sqlite3.Error as error:
         raise translated(error, part) from error
     finally:
@@ -94,7 +94,7 @@ def restore(source: Path, target: Path, aside: str) -> list[Path]:
     if in_use(target):
         raise OutboxError(f"{target}: in use; stop the gateway first")
     fresh = target.with_name(target.name + ".part")
-    _private(fresh)
+    private(fresh)
     try:
         with source.open("rb") as old, fresh.open("wb") as new:
             while piece := old.read(1 << 20):
@@ -103,7 +103,7 @@ def restore(source: Path, target: Path, aside: str) -> list[Path]:
         for path in (target, *(target.with_name(target.name + one) for one in BESIDE)):
             if path.exists():
                 moved.append(path.replace(path.with_name(path.name + aside)))
-        _synced(fresh, target)
+        synced(fresh, target)
     finally:
         _removed(fresh)
     return moved
@@ -191,26 +191,6 @@ def _locked(path: Path) -> bool:
         return False
     finally:
         db.close()
-
-
-def _private(path: Path) -> None:
-    """Make a file that only its owner can read."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise OutboxError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _synced(part: Path, target: Path) -> None:
-    """Give a complete file its name, so that after a power cut it is there whole or not at all."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _removed(*paths: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.model.errors import OutboxError, OutboxFailed, OutboxFull
@@ -23,6 +24,7 @@ __all__ = [
     "FileLock",
     "checkpoint",
     "connect",
+    "empty_wal",
     "lease_of",
     "sqlite3",
     "transaction",
@@ -118,6 +120,22 @@ def checkpoint(db: Connection, path: Path) -> None:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error as error:
         raise translated(error, path) from error
+
+
+def empty_wal(db: Connection, path: Path, patience_s: float = 10.0) -> bool:
+    """Copy all of the write-ahead log into the database, and cut it to nothing: what was deleted is nowhere then.
+
+    Returns whether it is empty: readers may be in the way for longer than `patience_s`. Raises `OutboxError`.
+    """
+    until = time.monotonic() + patience_s
+    try:
+        while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    return True
 
 
 class FileLock:

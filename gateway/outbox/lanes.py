@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.model.delivery import State
 from gateway.outbox.packing import pack_seqs, unpack_seqs
 from gateway.outbox.ranges import Ranges, runs
+from gateway.privacy.withdrawal import Denial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,6 +72,9 @@ class Stored:
     decision: int
     payload: bytes | None
     clear: bytes | None
+    #: What its person has taken back of their consent, as of the change `heard` (see `People`).
+    denial: Denial | None = None
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +204,10 @@ def rows_among(db: Connection, lane: int, read: Sequence[Stored]) -> set[int]:
     return {row[0] for row in found}
 
 
-def received_at(db: Connection, seq: int) -> float:
-    """When an event of the log was accepted, Unix seconds."""
-    return float(db.execute("SELECT received_at FROM event WHERE seq = ?", (seq,)).fetchone()[0])
+def received_at(db: Connection, seq: int) -> float | None:
+    """When an event of the log was accepted, Unix seconds; `None` if it is gone."""
+    row = db.execute("SELECT received_at FROM event WHERE seq = ?", (seq,)).fetchone()
+    return float(row[0]) if row is not None else None
 
 
 def read_due(db: Connection, lane: int, now: float, limit: int, up_to: int | None) -> list[Due]:
@@ -260,8 +265,9 @@ def record(
         db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq in settled])
     if changes:
         db.executemany(
-            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [_row(lane, change, now) for change in changes],
+            "INSERT OR REPLACE INTO delivery SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+            "WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?)",  # not of one that was erased meanwhile
+            [(*_row(lane, change, now), change.seq) for change in changes],
         )
     if cursor is not None:
         db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
@@ -299,8 +305,8 @@ def _insert_attempt(db: Connection, lane: int, tried: Tried, now: float) -> None
     if tried.serials is not None and tried.verdict in SETTLING:
         bonds = zip(seqs, tried.serials, strict=True)
         db.executemany(
-            "INSERT OR REPLACE INTO serial VALUES (?, ?, ?, ?)",
-            [(lane, seq, bond.hash, bond.at) for seq, bond in bonds if bond is not None],
+            "INSERT OR REPLACE INTO serial SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?)",
+            [(lane, seq, bond.hash, bond.at, seq) for seq, bond in bonds if bond is not None],
         )
     if tried.follow_up_at is not None:
         db.execute(

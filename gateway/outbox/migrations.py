@@ -14,6 +14,7 @@ from sqlite_utils import Database, Migrations
 from gateway.model.errors import OutboxError
 from gateway.outbox import backup
 from gateway.outbox.engine import Connection, FileLock, sqlite3, translated
+from gateway.outbox.people import load_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,19 +176,45 @@ def m007_which_outcome_is_asked_for_next(db: Any) -> None:
     db.execute("CREATE INDEX receipt_due ON receipt (lane, next_at)")
 
 
-def migrate(db: Connection, path: Path) -> None:
-    """Bring the database to this version's shape. Raises `OutboxError` for one that is not ours to change."""
+@migrations()
+def m008_people(db: Any) -> None:
+    """Whom events are about, by pseudonym, and what is remembered of people beyond their events."""
+    # 12 bytes each: pseudonym, and the event's offset from first_seq; NULL when the group is about nobody
+    db.execute("ALTER TABLE intake ADD COLUMN people BLOB")
+    db.execute(
+        """
+        CREATE TABLE person (
+          who INTEGER PRIMARY KEY,       -- a pseudonym: gateway/privacy/identity.py
+          change INTEGER NOT NULL,       -- number of the last change
+          changed_at REAL NOT NULL,      -- Unix seconds
+          denied TEXT,                   -- JSON: consent taken back; NULL for none
+          erased_at REAL                 -- Unix seconds: what happened until then does not come in again
+        )"""
+    )
+    db.execute("CREATE INDEX person_change_of ON person (change)")
+    db.execute("CREATE TABLE person_change (number INTEGER NOT NULL)")  # one row: of the last change
+    db.execute("INSERT INTO person_change VALUES (0)")
+    db.execute("CREATE TABLE key_check (pseudonym INTEGER NOT NULL)")  # tells the key that was used from another
+
+
+def migrate(db: Connection, path: Path) -> bytes:
+    """Bring the database to this version's shape. Returns the key of people's pseudonyms.
+
+    Raises `OutboxError` for one that is not ours to change.
+    """
     lock = FileLock(path.with_name(path.name + ".lock"))
     lock.acquire(wait=True)
     try:
         _try_to_write(db)
         check_shape(db, path)
         migrations.apply(Database(db))
+        key = load_key(db, path)
         backup.resume(db)
     except sqlite3.Error as error:
         raise translated(error, path) from error
     finally:
         lock.release()
+    return key
 
 
 def check_shape(db: Connection, path: Path) -> None:

@@ -12,13 +12,16 @@ import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
 from gateway.outbox.append import Appended, Log, Record
-from gateway.outbox.engine import Connection, checkpoint, connect, lease_of, sqlite3, translated
+from gateway.outbox.engine import Connection, checkpoint, connect, empty_wal, lease_of, sqlite3, translated
 from gateway.outbox.migrations import check_shape, migrate
+from gateway.outbox.people import People, denial_of
 from gateway.outbox.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from gateway.privacy.withdrawal import Denial
 
 T = TypeVar("T")
 
@@ -46,11 +49,11 @@ class Outbox:
             check_shape(db, path)
         db = connect(path)
         try:
-            migrate(db, path)
+            self.people = People(migrate(db, path))
             checkpoint(db, path)
         finally:
             db.close()
-        self._log = Log(dedup_window_s, clock)
+        self._log = Log(dedup_window_s, self.people, clock)
         self._writer: Writer | None = None
         self._readers: LifoQueue[Connection] = LifoQueue()
         self._lease = lease_of(path)
@@ -138,6 +141,21 @@ class Outbox:
             raise
         self._readers.put(db)
 
+    @property
+    def key(self) -> bytes:
+        """The key of people's pseudonyms."""
+        return self.people.key
+
+    def denial(self, people: Sequence[int]) -> Denial | None:
+        """What the person with these pseudonyms has taken back of their consent, as far as this process knows.
+
+        Whoever sends asks again: another process may have heard more.
+        """
+        if not (known := self.people.among(people)):
+            return None
+        with self.reading() as db:
+            return denial_of(db, known)
+
     def take_lease(self) -> bool:
         """Become the one dispatcher of this outbox; `False` while another process is.
 
@@ -152,6 +170,15 @@ class Outbox:
     def release_lease(self) -> None:
         """Let another process dispatch."""
         self._lease.release()
+
+    async def empty_wal(self) -> bool:
+        """Copy the write-ahead log into the database and cut it to nothing; `False` if a reader was in the way."""
+
+        def on_thread() -> bool:
+            with contextlib.closing(connect(self.path)) as db:
+                return empty_wal(db, self.path)
+
+        return await anyio.to_thread.run_sync(on_thread)
 
     async def sweep_dedup(self) -> None:
         """Forget dedup keys past the window, a slice at a time."""

@@ -100,6 +100,13 @@ def oldest(db: Connection, instances: Iterable[str]) -> dict[str, float]:
     return found
 
 
+def first_open(db: Connection) -> int:
+    """The number behind which events may still be sent to somebody: nothing before it has to be looked at."""
+    found = [lane.cursor for lane in lane_rows(db).values()]
+    waiting = db.execute("SELECT min(seq) FROM delivery WHERE state = 'waiting'").fetchone()[0]
+    return min([*found, *([waiting - 1] if waiting is not None else [])], default=0)
+
+
 def decided(db: Connection, number: int) -> Mapping[str, tuple[str, str, str, str]]:
     """A row of `decision`: instance → outcome, reason, detail, rule."""
     row = db.execute("SELECT data FROM decision WHERE id = ?", (number,)).fetchone()

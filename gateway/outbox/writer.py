@@ -171,6 +171,7 @@ class Writer:
             with transaction(self._db):
                 self._log.sync(self._db)
                 results = self._work(group)
+            self._log.hear(self._db)
         except Exception as error:
             self._log.forget()
             ours = translated(error, self._path) if isinstance(error, sqlite3.Error) else error

@@ -7,14 +7,18 @@ its own digests, without the fields its operator withholds, and in limited mode 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from gateway.model.event import CLICK_IDS, Consent, Event
-from gateway.privacy.consent import effective
+from gateway.privacy.consent import effective, may_use_click_ids
 from gateway.privacy.hashing import rules_of
 from gateway.privacy.scrub import scrub_url
 from gateway.privacy.signals.heard import NOBODY, Vendor
+
+if TYPE_CHECKING:
+    from gateway.privacy.consent import Policy
+    from gateway.privacy.withdrawal import Denial
 
 #: What stays of the identity in limited mode: hashed e-mail and phone, and where the visitor is.
 LIMITED_DIGESTS = frozenset({"email", "phone", "state", "country"})
@@ -123,6 +127,22 @@ class Lens:
         ip = user_data.get("client_ip_address")
         locates = self.limited_needs_ip and region is not None and len(region) == 2
         return {"client_ip_address": ip} if ip and locates else {}
+
+
+def after_withdrawal(event: Event, denial: Denial, instance: str, policy: Policy) -> Event:
+    """A stored event as a destination may have it once its person has taken consent back."""
+    consent = denial.over(event.consent, instance)
+    if may_use_click_ids(consent, event.region, policy, event.received_at):
+        return replace(event, consent=consent)
+    return replace(
+        event,
+        consent=consent,
+        user_data=without_browser_ids(event.user_data),
+        event_source_url=_without_click_ids(event.event_source_url),
+        referrer_url=_without_click_ids(event.referrer_url),
+        app=without_click_ids(event.app),
+        messaging=without_click_ids(event.messaging),
+    )
 
 
 def _limited_consent(consent: Consent) -> Consent:

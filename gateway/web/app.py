@@ -14,6 +14,7 @@ from gateway.web.admission import loop_time
 from gateway.web.body import ARRIVED, Disconnected, Receive
 from gateway.web.browser import collect
 from gateway.web.events import post_events
+from gateway.web.people import delete_users, post_consent
 from gateway.web.problem import ANSWER_HEADERS, NOT_FOUND, Send, headers_of, refusal, report, send_problem
 from gateway.web.routes import ROUTES
 from gateway.web.telling import request_id
@@ -29,6 +30,8 @@ Handler: TypeAlias = Callable[["Service", "Scope", Receive, Send], Awaitable[Non
 DIRECT: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
     "/v1/events": (post_events, ("POST",)),
     "/v1/collect": (collect, ("OPTIONS", "POST")),
+    "/v1/consent": (post_consent, ("OPTIONS", "POST")),
+    "/v1/users": (delete_users, ("DELETE",)),
 }
 
 

@@ -31,7 +31,7 @@ MAX_BYTES = 256 * 1024
 #: The longest user agent and cookie value looked at.
 MAX_VALUE = 1024
 
-PATH = b"/v1/collect"
+PATHS = (b"/v1/collect", b"/v1/consent")
 ANY_ORIGIN = "*"
 #: What a page may send to this door.
 _PREFLIGHT: Headers = [
@@ -53,7 +53,7 @@ def cors_of(service: Service, headers: Mapping[bytes, bytes]) -> Headers:
 
 def early_headers(service: Service, url: bytes, pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
     """What the refusal of a request says besides that is not to be read any further: a page must see what it was."""
-    return cors_of(service, dict(pairs)) if url.partition(b"?")[0] == PATH else []
+    return cors_of(service, dict(pairs)) if url.partition(b"?")[0] in PATHS else []
 
 
 async def collect(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,16 +63,16 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
     headers = dict(pairs)
     origin, cors = headers.get(b"origin", b"").decode("latin-1").lower(), cors_of(service, headers)
     if scope["method"] == "OPTIONS":
-        await _preflight(send, cors)
+        await preflight(send, cors)
         return
     scope[ANSWER_HEADERS] = cors
     server = effective.settings.server
     limit = min(server.max_body_bytes, MAX_BYTES)
     with Reading(scope, receive, service.budget, limit, service.pace) as reading:
         data = await reading.plain(headers)
-        body = read_body(data, _type(headers), "", max_bytes=limit, max_events=server.max_events)
+        body = read_body(data, body_type(headers), "", max_bytes=limit, max_events=server.max_events)
         key, body = take_key(body, server.max_events)
-        source = effective.keys.source(key_in(headers) or _query_key(scope) or key, Kind.PUBLIC)
+        source = effective.keys.source(key_in(headers) or query_key(scope) or key, Kind.PUBLIC)
         if not may_use(origin, source.origins):
             raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
         hints = browser_hints(pairs, _peer(scope), server.trusted_proxies)
@@ -97,7 +97,8 @@ def cors_headers(origin: str, allowed: Sequence[str]) -> Headers:
     return [*found, (b"access-control-allow-credentials", b"true")] if origin in allowed else found
 
 
-async def _preflight(send: Send, cors: Headers) -> None:
+async def preflight(send: Send, cors: Headers) -> None:
+    """Answer what a browser asks before it sends a request across origins."""
     if len(cors) == 1:
         refused = RequestRefused(403, "origin_not_allowed", "no source with a public key allows this origin")
         await send_problem(send, refused, headers=cors)
@@ -151,13 +152,14 @@ def _all_origins(sources: Iterable[Source]) -> list[str]:
     return [origin for source in sources if source.public_keys for origin in source.origins]
 
 
-def _type(headers: Mapping[bytes, bytes]) -> str:
+def body_type(headers: Mapping[bytes, bytes]) -> str:
     """The body's type. A beacon is `text/plain`, or says nothing, and holds JSON all the same."""
     given = content_type(headers)
     return JSON if given.partition(";")[0].strip().lower() in ("", "text/plain") else given
 
 
-def _query_key(scope: Scope) -> bytes | None:
+def query_key(scope: Scope) -> bytes | None:
+    """The key in a request's address."""
     values = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20).get("key")
     return values[0].encode("utf-8", "replace") if values else None
 

@@ -70,18 +70,36 @@ class Keys:
             raise KeyRefused(403, "wrong_kind_of_source", "this source takes webhooks only")
         return source
 
+    def any_source(self, key: bytes | None) -> tuple[Source, Kind]:
+        """The source that a key belongs to, and of which of the two kinds it is. Raises `KeyRefused`."""
+        holder = self._known(key)
+        if holder.source is None:
+            raise KeyRefused(403, "wrong_kind_of_key", f"this is {holder.kind.value}; here a source's key is needed")
+        return self.source(key, holder.kind), holder.kind
+
+    def may_erase(self, key: bytes | None) -> Source | None:
+        """Pass for a write key, whose source is returned, and for the admin token. Raises `KeyRefused`."""
+        holder = self._known(key)
+        if holder.kind is Kind.PUBLIC:
+            raise KeyRefused(403, "wrong_kind_of_key", "this is a public key; a write key or the admin token is needed")
+        return holder.source
+
     def admin(self, key: bytes | None) -> None:
         """Pass for the admin token. Raises `KeyRefused`."""
         self._holder(key, Kind.ADMIN)
 
     def _holder(self, key: bytes | None, kind: Kind) -> Holder:
+        holder = self._known(key)
+        if holder.kind is not kind:
+            raise KeyRefused(403, "wrong_kind_of_key", f"this is {holder.kind.value}; here {kind.value} is needed")
+        return holder
+
+    def _known(self, key: bytes | None) -> Holder:
         if not key:
             raise KeyRefused(401, "missing_key", "no key: send `Authorization: Bearer KEY` or `X-Write-Key`")
         holder = self._holders.get(self._digest(key))
         if holder is None:
             raise KeyRefused(401, "unknown_key", "nobody has this key")
-        if holder.kind is not kind:
-            raise KeyRefused(403, "wrong_kind_of_key", f"this is {holder.kind.value}; here {kind.value} is needed")
         return holder
 
     def _digest(self, key: bytes) -> bytes:

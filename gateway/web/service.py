@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.status import written
@@ -76,6 +78,8 @@ class Service:
     budget: Budget = field(default_factory=Budget)
     pace: Pace = field(default_factory=Pace)
     seldom: Seldom = field(default_factory=Seldom)
+    #: One request about a person at a time: each may read all links of the log.
+    one_person: anyio.Lock = field(default_factory=anyio.Lock)
     #: The log says something of each request.
     tells_all: bool = field(default_factory=tells_all)
 

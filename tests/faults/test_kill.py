@@ -120,7 +120,7 @@ def record(event_id: str) -> Record:
     said = {"event_name": "Lead", "event_id": event_id, "event_time": now, "action_source": "website"}
     payload = json.dumps({**said, "received_at": now, "region": "US", "custom_data": {"value": 0}}).encode()
     keys = key_hash("source:shop", "Lead", event_id), id_sum(event_id)
-    return Record(*keys, now, "shop", "Lead", event_id, SENT, (), payload, None)
+    return Record(*keys, now, "shop", "Lead", event_id, now, (7,), SENT, (), payload, None)
 
 
 def fill(path: Path, events: int) -> None:

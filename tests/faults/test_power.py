@@ -58,7 +58,7 @@ def record(event_id):
     decision = '{"policy": "p", "to": {"acme": ["send", "consent_granted", "", "a rule"]}}'
     payload = bytes(rng.randrange(97, 123) for _ in range(rng.randrange(100, 1500)))
     keys = key_hash("web", event_id), id_sum(event_id)
-    return Record(*keys, 1.0, "web", "Lead", event_id, decision, (), payload, b"{}")
+    return Record(*keys, 1.0, "web", "Lead", event_id, 1.0, (hash(event_id),), decision, (), payload, b"{}")
 
 async def client(outbox, name):
     for number in range(rounds):

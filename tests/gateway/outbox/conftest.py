@@ -69,7 +69,15 @@ def decision(**outcomes: str) -> str:
 def record(time: Time) -> Callable[..., Record]:
     """An event's record; `outcomes` as in `decision`, by default `acme="send"`."""
 
-    def make(event_id: str, *, scope: str = "source:web", clear: bytes | None = b"{}", **outcomes: str) -> Record:
+    def make(
+        event_id: str,
+        *,
+        scope: str = "source:web",
+        clear: bytes | None = b"{}",
+        people: tuple[int, ...] = (),
+        at: float | None = None,
+        **outcomes: str,
+    ) -> Record:
         outcomes = outcomes or {"acme": "send"}
         return Record(
             dedup_key=key_hash(scope, "Lead", event_id),
@@ -78,6 +86,8 @@ def record(time: Time) -> Callable[..., Record]:
             source="web",
             event_name="Lead",
             event_id=event_id,
+            event_time=time.now if at is None else at,
+            people=people,
             decision=decision(**outcomes),
             consented=tuple(name for name, one in outcomes.items() if one == "send"),
             payload=json.dumps({"event_id": event_id, "outcomes": outcomes}).encode(),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.outbox import lanes
 from gateway.outbox.append import Log, first_since
 from gateway.outbox.engine import connect, sqlite3, transaction
+from gateway.outbox.people import People
 
 
 def events(outbox):
@@ -81,7 +82,7 @@ def test_one_bad_record_of_a_large_group_leaves_nothing_of_it(opened, record):
     outbox = opened()
     bad = [record(f"e{number}") for number in range(40)]
     bad[20] = replace(bad[20], source=None)
-    log = Log(1000)
+    log = Log(1000, People(bytes(32)))
     db = connect(outbox.path)
     log.attach(db)
     with transaction(db):

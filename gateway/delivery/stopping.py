@@ -1,0 +1,54 @@
+"""Deliveries that still wait, stopped at once when their person takes consent back.
+
+A lane would stop them by itself when it comes to them; a lane that is paused, or that waits for its next try, may come
+to them late.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.ingest.record import read
+from gateway.model.delivery import Action, State
+from gateway.outbox import lanes, queries, standing
+from gateway.outbox.lanes import Change
+from gateway.outbox.people import denials_of
+from gateway.privacy.withdrawal import decide_with
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.ingest.gate import Gate
+    from gateway.outbox.engine import Connection
+
+#: States that a delivery can be stopped in.
+OPEN = (State.QUEUED, State.WAITING)
+
+
+def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> int:
+    """Cancel what may not go any more of these events. Returns how many deliveries were."""
+    events = [row for seq in seqs if (row := queries.event(db, seq)) is not None]
+    places, ids = standing.standings(db, events), standing.lane_rows(db)
+    denials, stopped = denials_of(db, seqs), 0
+    for seq, denial in denials.items():
+        payload, clear = queries.payload(db, seq)
+        if payload is None:
+            continue
+        try:
+            event = read(payload, clear)
+        except msgspec.DecodeError:
+            continue
+        for name, at in places.get(seq, {}).items():
+            requirement = gate.requirements.get(name)
+            if at.state not in OPEN or requirement is None:
+                continue
+            asked = (event.consent, event.region, requirement, gate.policy, event.received_at)
+            decision = decide_with(denial, name, *asked)
+            if decision.action is Action.SKIP:
+                past = (at.tries, at.first_at)
+                change = Change(seq, State.CANCELLED, *past, code=decision.reason, message=decision.rule)
+                lanes.record(db, ids[name].id, cursor=None, tried=None, settled=(), changes=[change], now=now)
+                stopped += 1
+    return stopped

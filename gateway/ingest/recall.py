@@ -1,0 +1,35 @@
+"""The last stage before storing: what a person has taken back of their consent holds against what the event says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.privacy.consent import may_use_click_ids
+from gateway.privacy.minimize import without_browser_ids
+from gateway.privacy.scrub import scrub_url
+
+if TYPE_CHECKING:
+    from gateway.ingest.draft import Draft, Setup
+
+
+def recall(draft: Draft, setup: Setup) -> None:
+    """Ask the gate again for somebody who is remembered; what nobody may have or use any more is not stored."""
+    if setup.recall is None or not draft.people:
+        return
+    draft.denial = setup.recall.denial(draft.people)
+    if draft.denial is None:
+        return
+    draft.routing = setup.gate.route(draft)
+    if draft.routing.anonymous:
+        draft.user_data, draft.digests, draft.clear, draft.people = {}, {}, {}, ()
+    consent = draft.denial.over(draft.seen.consent, "")
+    if not may_use_click_ids(consent, draft.seen.region, setup.gate.policy, draft.received_at):
+        draft.seen = replace(draft.seen, click_ids=False)
+        draft.user_data = without_browser_ids(draft.user_data)
+        draft.event_source_url = _without_click_ids(draft.event_source_url)
+        draft.referrer_url = _without_click_ids(draft.referrer_url)
+
+
+def _without_click_ids(url: str | None) -> str | None:
+    return url if url is None else scrub_url(url, keep_click_ids=False)[0]

@@ -1,0 +1,119 @@
+"""`POST /v1/consent` and `DELETE /v1/users`: what people say of their consent outside of events, and their erasure."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.delivery.stopping import stop_open
+from gateway.ingest.about import About, read_about, read_object
+from gateway.ingest.gate import parse_consent
+from gateway.ingest.pipeline import faults
+from gateway.ingest.problem import RequestRefused
+from gateway.insight.receipt import receipt
+from gateway.log import get_logger
+from gateway.outbox import people, standing
+from gateway.outbox.erasure import erase
+from gateway.privacy.withdrawal import Denial, Said, said
+from gateway.web.body import Reading, Receive
+from gateway.web.browser import MAX_BYTES, body_type, cors_of, may_use, preflight, query_key
+from gateway.web.doors import content_type
+from gateway.web.keys import Kind, key_in
+from gateway.web.problem import ANSWER_HEADERS, JSON, Headers, Send, send_json
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from gateway.config import Source
+    from gateway.web.service import Effective, Service
+
+#: Why a grant from a browser does nothing: who knows somebody's address could take their denial back.
+GRANT_IGNORED = {
+    "code": "grant_ignored",
+    "path": "/consent",
+    "message": "with a public key only denials count; send a grant from your server",
+}
+
+log = get_logger("people")
+_encode = msgspec.json.Encoder().encode
+
+
+async def post_consent(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+    """Remember what a person says of their consent, and stop what still waits and may not go any more."""
+    effective = service.effective
+    pairs: Headers = list(scope["headers"])
+    headers = dict(pairs)
+    cors = cors_of(service, headers)
+    if scope["method"] == "OPTIONS":
+        await preflight(send, cors)
+        return
+    scope[ANSWER_HEADERS] = cors
+    limit = min(effective.settings.server.max_body_bytes, MAX_BYTES)
+    with Reading(scope, receive, service.budget, limit, service.pace) as reading:
+        body = read_object(await reading.plain(headers), body_type(headers), limit)
+        own = body.pop("key", None)
+        key = key_in(headers) or query_key(scope) or (own.encode("utf-8", "replace") if isinstance(own, str) else None)
+        source, kind = effective.keys.any_source(key)
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        if kind is Kind.PUBLIC and not may_use(origin, source.origins):
+            raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
+        about = read_about(body, service.outbox.key, source.default_country, consent=True)
+        gpc = kind is Kind.PUBLIC and headers.get(b"sec-gpc", b"").strip() == b"1"
+        answer = await _remember(service, effective, about, source, public=kind is Kind.PUBLIC, gpc=gpc)
+    await send_json(send, 200, JSON, _encode(answer), cors)
+
+
+async def _remember(
+    service: Service, effective: Effective, about: About, source: Source, *, public: bool, gpc: bool
+) -> dict[str, Any]:
+    now, outbox, gate = time.time(), service.outbox, effective.door.gate
+    vendors = {name: one.vendor for name, one in gate.requirements.items()}
+    heard = said(parse_consent(about.consent, gpc=gpc), vendors, now)
+    warnings: list[dict[str, str]] = faults(about.warnings)
+    if not (heard.denies or heard.grants):
+        raise RequestRefused(422, "no_signal", "/consent: neither grants nor denies anything")
+    if public:
+        if heard.grants:
+            warnings.append(GRANT_IGNORED)
+        if not heard.denies:
+            raise RequestRefused(403, "denials_only", "with a public key only denials count")
+        heard = Said(heard.denied, opted_out=heard.opted_out or None, to=heard.to)
+    whos, stopped = about.pseudonyms, 0
+    async with service.one_person:
+        left = await outbox.write(lambda db: people.remember(db, whos, heard, now))
+        if heard.denies:
+            seqs = await outbox.read(lambda db: people.events_about(db, whos, after=standing.first_open(db)))
+            stopped = await outbox.write(lambda db: stop_open(db, gate, seqs, now)) if seqs else 0
+    log.info("consent_said", source=source.name, denies=heard.denies, grants=heard.grants, stopped=stopped)
+    if public:  # what was known of the person before, and what waits, is nothing for a browser
+        return {"remembered": told(Denial().after(heard)), "warnings": warnings}
+    return {"remembered": told(left), "stopped": stopped, "warnings": warnings}
+
+
+def told(denial: Denial | None) -> dict[str, Any]:
+    """A denial as the answer says it."""
+    denial = denial or Denial()
+    to = {name: sorted(flags) for name, flags in sorted(denial.to.items())}
+    return {"denied": sorted(denial.denied), "opted_out": denial.opted_out, "destinations": to}
+
+
+async def delete_users(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+    """Erase a person; answered with the receipt once everything is gone."""
+    effective = service.effective
+    headers = dict(scope["headers"])
+    source = effective.keys.may_erase(key_in(headers))
+    limit = min(effective.settings.server.max_body_bytes, MAX_BYTES)
+    with Reading(scope, receive, service.budget, limit, service.pace) as reading:
+        body = read_object(await reading.plain(headers), content_type(headers), limit)
+        country = source.default_country if source is not None else None
+        about = read_about(body, service.outbox.key, country, consent=False, also=("linked",))
+        linked = about.rest.get("linked", False)
+        if not isinstance(linked, bool):
+            raise RequestRefused(422, "wrong_type", "/linked: expected a boolean")
+        async with service.one_person:
+            erased = await erase(service.outbox, about.pseudonyms, time.time(), linked=linked)
+    log.info("person_erased", events=erased.events, source=source.name if source is not None else "")
+    answer = {**receipt(erased, effective.settings), "warnings": faults(about.warnings)}
+    await send_json(send, 200, JSON, _encode(answer), [(b"cache-control", b"no-store")])
