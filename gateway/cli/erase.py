@@ -1,12 +1,15 @@
 """`gateway erase`: a person's data."""
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import opening, show
 from gateway.cli.options import CONFIG, ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from gateway.model.errors import Fault
 
 
 def erase(
@@ -49,14 +52,20 @@ def erase(
     with opening.writing(settings) as outbox:
         found = person(outbox.key, user_data, country)
         if found.warnings:
-            faulty = found.warnings[0]
-            raise typer.BadParameter(f"{faulty.path.removeprefix('/user_data/')}: {faulty.message}; nothing was erased")
+            raise typer.BadParameter(f"{_told(found.warnings[0])}; nothing was erased")
         erased = anyio.run(lambda: erasure.erase(outbox, found.pseudonyms, time.time(), linked=linked))
     made = receipt(erased, settings)
     if json:
         show.as_json(made)
     else:
         _printed(made)
+
+
+def _told(fault: "Fault") -> str:
+    name = fault.path.split("/")[2]
+    if fault.code == "phone_without_country":
+        return f"{name}: a national number needs --country"
+    return f"{name}: {fault.message.partition('; left out')[0]}"
 
 
 def _printed(made: dict[str, Any]) -> None:

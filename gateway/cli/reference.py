@@ -34,8 +34,9 @@ a terminal, and never if `NO_COLOR` is set. Secrets are shown as `***`; e-mail a
 platforms' words are left out.
 
 Commands that look (`events`, `explain`, `dead list`, `dead show`, `check`, `replay --dry-run`) never write, make no
-file, and may run while the gateway does. Those that act (`dead retry`, `dead discard`, `replay`) may too: the running
-dispatcher takes up what they changed within a second. With `--json` they do not ask, so they need `--yes`.
+file, and may run while the gateway does. Those that act (`dead retry`, `dead discard`, `replay`, `erase`) may too: the
+running dispatcher takes up what they changed within a second. With `--json` the first three do not ask, so they need
+`--yes`; `erase` never asks.
 
 In JSON, times are Unix seconds (UTC), durations seconds (`_s`), and `null` means that there is none. Keys may be added.
 
@@ -72,6 +73,8 @@ SHAPES = {
     f'  "destinations": {{NAME: {_STANDING}}}}}]}}',
     "replay": _ACTED,
     "health": '{"ok", "status", "answer": {…}}   // status: of HTTP, null when there was no answer',
+    "erase": """{"erased_at", "events", "linked_events", "pseudonyms", "overwritten",
+  "destinations": [{"destination", "plugin", "delivered", "unsure", "stopped", "first_at", "last_at"}]}""",
     "backup": '{"path", "events", "bytes"}',
     "restore": '{"path", "made_at", "events", "moved": [FILE]}   // made_at: null when it is not known',
     "dead list": """{"groups": [{"cause", "instance", "code", "field", "count", "first_at", "last_at", "message",

@@ -13,8 +13,11 @@ from gateway.insight.steps import Step, steps
 from gateway.log import clean
 from gateway.model.delivery import Skip, State
 from gateway.outbox import queries, standing
+from gateway.outbox.people import denials_of
 from gateway.outbox.standing import AttemptRow
-from gateway.privacy.consent import STRINGS, decide
+from gateway.privacy.consent import STRINGS
+from gateway.privacy.minimize import after_withdrawal
+from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
     from gateway.config import Instance, Settings
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.outbox.lanes import LaneRow
     from gateway.outbox.queries import EventRow
     from gateway.outbox.standing import Standing
+    from gateway.privacy.withdrawal import Denial
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Explainer:
         payload, clear = queries.payload(db, row.seq)
         event = read(payload, clear) if payload is not None else None
         about = (row.seq, row.event_id, row.event_name, row.source, row.received_at)
-        deliveries = self._deliveries(db, row, event)
+        deliveries = self._deliveries(db, row, event, denials_of(db, [row.seq]).get(row.seq))
         if event is None:
             return Explained(*about, payload_kept=False, destinations=deliveries)
         return Explained(
@@ -128,13 +132,15 @@ class Explainer:
             destinations=deliveries,
         )
 
-    def _deliveries(self, db: Connection, row: EventRow, event: Event | None) -> dict[str, Delivery]:
+    def _deliveries(
+        self, db: Connection, row: EventRow, event: Event | None, denial: Denial | None
+    ) -> dict[str, Delivery]:
         entries = standing.decided(db, row.decision)
         known = standing.lane_rows(db)
         found = {}
         for name, at in standing.standings(db, [row])[row.seq].items():
             tries = standing.attempts(db, known[name].id, row.seq) if name in known else []
-            made = self._delivery(name, at, entries.get(name), event, tries)
+            made = self._delivery(name, at, entries.get(name), event, denial, tries)
             found[name] = replace(made, paused=_pause(at, known.get(name)))
         return found
 
@@ -144,15 +150,18 @@ class Explainer:
         at: Standing,
         entry: tuple[str, str, str, str] | None,
         event: Event | None,
+        denial: Denial | None,
         tries: list[AttemptRow],
     ) -> Delivery:
         outcome, reason, detail, rule = entry or ("", "", "", "not configured when the event came")
         instance = self._instances.get(name)
         answer = ConsentAnswer(outcome, detail or reason, rule)
         if event is not None and instance is not None:
-            answer = self._asked_again(answer, event, instance)
+            answer = self._asked_again(answer, event, instance, denial)
         limited = (answer.now or outcome) == "send_limited"
-        view = self._claimers[name].view(event, limited=limited) if event is not None and instance is not None else None
+        view = (
+            self._view(event, instance, denial, limited=limited) if event is not None and instance is not None else None
+        )
         return Delivery(
             state=str(at.state),
             code=at.code,
@@ -167,6 +176,11 @@ class Explainer:
             attempts=tuple(_cleaned(one) for one in tries),
         )
 
+    def _view(self, event: Event, instance: Instance, denial: Denial | None, *, limited: bool) -> Event | None:
+        if denial is not None:
+            event = after_withdrawal(event, denial, instance.name, self._policy)
+        return self._claimers[instance.name].view(event, limited=limited)
+
     def _fields(self, view: Event, instance: Instance) -> tuple[str, ...]:
         try:
             item = instance.destination.map_event(view, instance.config)
@@ -174,10 +188,13 @@ class Explainer:
             return ()
         return () if isinstance(item, Skip) else tuple(paths(item))
 
-    def _asked_again(self, answer: ConsentAnswer, event: Event, instance: Instance) -> ConsentAnswer:
+    def _asked_again(
+        self, answer: ConsentAnswer, event: Event, instance: Instance, denial: Denial | None
+    ) -> ConsentAnswer:
         asked = (event.consent, event.region, instance.requirement, self._policy, event.received_at)
-        now = str(decide(*asked).action)
-        return ConsentAnswer(answer.outcome, answer.reason, answer.rule, now, steps(*asked))
+        now = str(decide_with(denial, instance.name, *asked).action)
+        why = steps(*asked, instance=instance.name, denial=denial)
+        return ConsentAnswer(answer.outcome, answer.reason, answer.rule, now, why)
 
 
 def paths(item: object, at: str = "") -> list[str]:

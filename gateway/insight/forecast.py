@@ -14,7 +14,9 @@ from gateway.ingest.record import read
 from gateway.model.delivery import Action
 from gateway.outbox import lanes, queries
 from gateway.outbox.lanes import Due, Stored
-from gateway.privacy.consent import decide
+from gateway.outbox.people import denials_of
+from gateway.privacy.minimize import after_withdrawal
+from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ class Forecast:
             plan.leave(instance, "not_configured", "the destination is not configured, or switched off")
             return
         payload, clear = queries.payload(db, row.seq)
-        stored = Stored(row.seq, row.decision, payload, clear)
+        stored = Stored(row.seq, row.decision, payload, clear, denials_of(db, [row.seq]).get(row.seq))
         made = claimer.claim(stored, self._decision(db, row.decision), self._clock(), Due(stored, 0, None, 0.0, False))
         if isinstance(made, Claim) and payload is not None:
             plan.sends.setdefault(instance, []).append(row.seq)
@@ -101,7 +103,11 @@ class Forecast:
         if payload is None:
             return {"skipped": {"reason": "payload_gone"}}
         event, one = read(payload, clear), self._instances[instance]
-        decision = decide(event.consent, event.region, one.requirement, self._gate.policy, event.received_at)
+        asked = (event.consent, event.region, one.requirement, self._gate.policy, event.received_at)
+        denial = denials_of(db, [seq]).get(seq)
+        decision = decide_with(denial, instance, *asked)
+        if denial is not None:
+            event = after_withdrawal(event, denial, instance, self._gate.policy)
         view = self._claimers[instance].view(event, limited=decision.action is Action.SEND_LIMITED)
         return request_for(one, view) if view is not None else {"skipped": {"reason": "event_not_mapped"}}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.privacy.consent import PURPOSES, STRINGS, decide, effective
+from gateway.privacy.consent import PURPOSES, STRINGS, effective
 from gateway.privacy.signals.heard import hear
+from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +16,18 @@ if TYPE_CHECKING:
     from gateway.model.event import Consent
     from gateway.privacy.consent import Policy, Requirement
     from gateway.privacy.signals.heard import Heard
+    from gateway.privacy.withdrawal import Denial
 
 #: The gate's questions in its order of authority.
-QUESTIONS = ("consent strings", "region", "denials", "Global Privacy Control", "GPP opt-out", "grants")
+QUESTIONS = (
+    "consent strings",
+    "region",
+    "denials",
+    "Global Privacy Control",
+    "GPP opt-out",
+    "grants",
+    "taken back since",
+)
 
 #: The gate's reason → the question that it answers.
 _DECIDED_BY: Mapping[str, str] = {
@@ -30,6 +40,7 @@ _DECIDED_BY: Mapping[str, str] = {
     "consent_missing": "grants",
     "consent_granted": "grants",
     "no_opt_out": "grants",
+    "consent_withdrawn": "taken back since",
 }
 
 
@@ -45,11 +56,18 @@ class Step:
 
 
 def steps(
-    consent: Consent, region: str | None, requirement: Requirement, policy: Policy, at: float
+    consent: Consent,
+    region: str | None,
+    requirement: Requirement,
+    policy: Policy,
+    at: float,
+    *,
+    instance: str = "",
+    denial: Denial | None = None,
 ) -> tuple[Step, ...]:
     """The questions up to the one that decided. The answer is the gate's own."""
-    decision = decide(consent, region, requirement, policy, at)
-    last = _DECIDED_BY.get(decision.reason, QUESTIONS[-1])
+    decision = decide_with(denial, instance, consent, region, requirement, policy, at)
+    last = _DECIDED_BY.get(decision.reason, "grants")
     found = _found(effective(consent, region, requirement.vendor, at), region, requirement, policy, hear(consent, at))
     asked = QUESTIONS[: QUESTIONS.index(last) + 1]
     # A denial in an opt-out region gives way to GPC, which is named instead: see `decide`.
@@ -76,4 +94,5 @@ def _found(
         "Global Privacy Control": "on" if consent.gpc else "off",
         "GPP opt-out": "yes" if heard.opted_out else "no",
         "grants": f"needs {', '.join(needed) or 'nothing'}",
+        "taken back since": "yes",
     }

@@ -102,6 +102,68 @@ _PROBLEM: Node = {
     },
 }
 
+_WHO: Node = {"type": "object", "description": "At least one of email, phone, external_id, anonymous_id."}
+_CHANGE: Node = {
+    "type": "object",
+    "required": ["user_data", "consent"],
+    "properties": {
+        "user_data": _WHO,
+        "consent": {"type": "object", "description": "As in an event: at least one grant or denial."},
+        "key": {"type": "string", "description": "A public key, where it comes in no header."},
+    },
+}
+_REMEMBERED: Node = {
+    "type": "object",
+    "required": ["denied", "opted_out", "destinations"],
+    "properties": {
+        "denied": {"type": "array", "items": _TEXT},
+        "opted_out": {"type": "boolean"},
+        "destinations": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},
+    },
+}
+_CHANGED: Node = {
+    "type": "object",
+    "required": ["remembered", "warnings"],
+    "properties": {
+        "remembered": _REMEMBERED,
+        "stopped": {**_COUNT, "description": "Deliveries that were cancelled; only with a write key."},
+        "warnings": _FAULTS,
+    },
+}
+_ERASURE: Node = {
+    "type": "object",
+    "required": ["user_data"],
+    "properties": {
+        "user_data": _WHO,
+        "linked": {"type": "boolean", "description": "Also events that share another identifier with the person's."},
+    },
+}
+_HELD: Node = {
+    "type": "object",
+    "properties": {
+        "destination": _TEXT,
+        "plugin": _TEXT,
+        "delivered": _COUNT,
+        "unsure": {**_COUNT, "description": "Sent, and no answer seen."},
+        "stopped": _COUNT,
+        "first_at": {"type": ["number", "null"]},
+        "last_at": {"type": ["number", "null"]},
+    },
+}
+_RECEIPT: Node = {
+    "type": "object",
+    "required": ["erased_at", "events", "linked_events", "pseudonyms", "overwritten", "destinations", "warnings"],
+    "properties": {
+        "erased_at": {"type": "number", "description": "Unix seconds."},
+        "events": _COUNT,
+        "linked_events": _COUNT,
+        "pseudonyms": _COUNT,
+        "overwritten": {"type": "boolean"},
+        "destinations": {"type": "array", "items": _HELD},
+        "warnings": _FAULTS,
+    },
+}
+
 _EVENT: Node = {"$ref": "#/components/schemas/Event"}
 _EVENTS: Node = {"type": "array", "minItems": 1, "items": _EVENT}
 _BODY: Node = {
@@ -165,6 +227,15 @@ def _paths() -> Node:
                 "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
             },
         },
+        "/v1/consent": {
+            "post": _about("changeConsent", "A person's consent changed", "ConsentChange", "ConsentChanged", _PUBLIC),
+            "options": {
+                "operationId": "consentPreflight",
+                "summary": "CORS preflight",
+                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
+            },
+        },
+        "/v1/users": {"delete": _about("eraseUser", "Erase a person", "Erasure", "Receipt", _SECRET)},
         "/healthz": {"get": _get("health", "Alive", "application/json")},
         "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
         "/metrics": {"get": _get("metrics", "Counters for Prometheus", "text/plain")},
@@ -187,6 +258,14 @@ def _door(name: str, summary: str, status: int, answer: str, content: Node, secu
             **{str(code): _problem(code) for code in refusals},
         },
     }
+
+
+def _about(name: str, summary: str, body: str, answer: str, security: list[Node]) -> Node:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
+    found = _door(name, summary, 202, answer, content, security)
+    found["responses"] = {"200": found["responses"].pop("202"), **found["responses"]}
+    found["responses"]["200"]["description"] = summary
+    return found
 
 
 def _get(name: str, summary: str, media_type: str, *refusals: int) -> Node:
@@ -231,6 +310,10 @@ def _schemas() -> Node:
         "Answer": _answer("Result"),
         "Validation": _answer("PreviewedResult"),
         "Problem": _PROBLEM,
+        "ConsentChange": _CHANGE,
+        "ConsentChanged": _CHANGED,
+        "Erasure": _ERASURE,
+        "Receipt": _RECEIPT,
     }
 
 

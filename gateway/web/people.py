@@ -14,6 +14,7 @@ from gateway.ingest.pipeline import faults
 from gateway.ingest.problem import RequestRefused
 from gateway.insight.receipt import receipt
 from gateway.log import get_logger
+from gateway.model.errors import Fault
 from gateway.outbox import people, standing
 from gateway.outbox.erasure import erase
 from gateway.privacy.withdrawal import Denial, Said, said
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
     from gateway.web.service import Effective, Service
 
 #: Why a grant from a browser does nothing: who knows somebody's address could take their denial back.
-GRANT_IGNORED = {
-    "code": "grant_ignored",
-    "path": "/consent",
-    "message": "with a public key only denials count; send a grant from your server",
-}
+GRANT_IGNORED = Fault("/consent", "grant_ignored", "with a public key only denials count; grant from your server")
 
 log = get_logger("people")
 _encode = msgspec.json.Encoder().encode
@@ -71,7 +68,7 @@ async def _remember(
     now, outbox, gate = time.time(), service.outbox, effective.door.gate
     vendors = {name: one.vendor for name, one in gate.requirements.items()}
     heard = said(parse_consent(about.consent, gpc=gpc), vendors, now)
-    warnings: list[dict[str, str]] = faults(about.warnings)
+    warnings = [*about.warnings]
     if not (heard.denies or heard.grants):
         raise RequestRefused(422, "no_signal", "/consent: neither grants nor denies anything")
     if public:
@@ -86,10 +83,11 @@ async def _remember(
         if heard.denies:
             seqs = await outbox.read(lambda db: people.events_about(db, whos, after=standing.first_open(db)))
             stopped = await outbox.write(lambda db: stop_open(db, gate, seqs, now)) if seqs else 0
-    log.info("consent_said", source=source.name, denies=heard.denies, grants=heard.grants, stopped=stopped)
+    log.info("consent_said", source=source.name, count=stopped)
+    told_warnings = faults(warnings)
     if public:  # what was known of the person before, and what waits, is nothing for a browser
-        return {"remembered": told(Denial().after(heard)), "warnings": warnings}
-    return {"remembered": told(left), "stopped": stopped, "warnings": warnings}
+        return {"remembered": told(Denial().after(heard)), "warnings": told_warnings}
+    return {"remembered": told(left), "stopped": stopped, "warnings": told_warnings}
 
 
 def told(denial: Denial | None) -> dict[str, Any]:
@@ -114,6 +112,6 @@ async def delete_users(service: Service, scope: Scope, receive: Receive, send: S
             raise RequestRefused(422, "wrong_type", "/linked: expected a boolean")
         async with service.one_person:
             erased = await erase(service.outbox, about.pseudonyms, time.time(), linked=linked)
-    log.info("person_erased", events=erased.events, source=source.name if source is not None else "")
+    log.info("person_erased", count=erased.events, source=source.name if source is not None else "")
     answer = {**receipt(erased, effective.settings), "warnings": faults(about.warnings)}
     await send_json(send, 200, JSON, _encode(answer), [(b"cache-control", b"no-store")])

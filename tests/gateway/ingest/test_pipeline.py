@@ -169,7 +169,7 @@ class TestConsentThatComesLater:
 
 
 class _Stored:
-    duplicate = False
+    duplicate = erased = False
 
 
 SCHEMA = load_schema("event.v1.schema.json")
