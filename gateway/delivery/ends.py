@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.log import get_logger
-from gateway.model.delivery import FINAL_STATES, State
+from gateway.model.delivery import FINAL_STATES, Kind, State
 from gateway.outbox.lanes import SETTLING
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Ends:
     def reported(self, verdict: Verdict, count: int, changes: Sequence[Change]) -> None:
         """Tell what a platform's late report on so many deliveries ended. `received`: it never came."""
         found = Counter((one.state, one.code) for one in changes if one.state in FINAL_STATES)
-        if not changes:
+        if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED):
             found[State(str(verdict.kind)), verdict.code] += count
         self._tell_all(found.items())
 

@@ -21,8 +21,9 @@ def recall(draft: Draft, setup: Setup) -> None:
     if draft.denial is None:
         return
     draft.routing = setup.gate.route(draft)
-    if draft.routing.anonymous:
+    if draft.routing.anonymous:  # without its person nobody can look the denial up: it stays as the event's own
         draft.user_data, draft.digests, draft.clear, draft.people = {}, {}, {}, ()
+        draft.seen = replace(draft.seen, stored=draft.denial.on(draft.seen.stored))
     consent = draft.denial.over(draft.seen.consent, "")
     if not may_use_click_ids(consent, draft.seen.region, setup.gate.policy, draft.received_at):
         draft.seen = replace(draft.seen, click_ids=False)

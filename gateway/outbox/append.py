@@ -83,7 +83,7 @@ class Log:
         db.execute("BEGIN")  # one view of the log: another process may be writing
         self._oldest_seq = first_since(db, self._clock() - self._window_s)
         self._next_seq = self._oldest_seq
-        self.sync(db)
+        self.sync(db)  # and what is remembered of people
         self._next_seq = _end_of_log(db)
         db.execute("COMMIT")
 

@@ -17,6 +17,7 @@ from gateway.outbox.lanes import end_of_log
 
 if TYPE_CHECKING:
     from gateway.outbox.engine import Connection
+    from gateway.outbox.queries import EventRow
     from gateway.outbox.sqlite import Outbox
 
 #: The platform has it, as far as it has said; it was still to get it.
@@ -72,12 +73,12 @@ async def erase(outbox: Outbox, whos: Sequence[int], now: float, *, linked: bool
     others = await outbox.read(lambda db: _others(db, seqs, whos))
     if linked and others:
         await outbox.write(lambda db: people.suppress(db, others, now))
-    more = await outbox.read(lambda db: people.events_about(db, others, up_to=end)) if others else []
+    more = await outbox.read(lambda db: _linked(db, others, seqs, end))
     if linked:
         seqs, whos, more = sorted({*seqs, *more}), [*whos, *others], []
-    held = await outbox.write(lambda db: _erase(db, seqs))
+    count, held = await outbox.write(lambda db: _erase(db, seqs))
     overwritten = await outbox.empty_wal()
-    return Erased(now, len(seqs), len({*more} - {*seqs}), len(whos), held, overwritten)
+    return Erased(now, count, len(more), len(whos), held, overwritten)
 
 
 def _begin(db: Connection, whos: Sequence[int], now: float) -> int:
@@ -89,15 +90,22 @@ def _others(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> list[in
     return sorted(set[int]().union(*people.people_of(db, seqs).values()) - set(whos))
 
 
-def _erase(db: Connection, seqs: Sequence[int]) -> dict[str, Held]:
-    held = _held(db, seqs)
+def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int) -> list[int]:
+    found = {*people.events_about(db, others, up_to=end)} - {*seqs} if others else ()
+    return [seq for seq in sorted(found) if queries.event(db, seq) is not None]
+
+
+def _erase(db: Connection, seqs: Sequence[int]) -> tuple[int, dict[str, Held]]:
+    rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]  # others' retention is over
+    held = _held(db, rows)
     _delete(db, seqs)
-    return held
+    people.next_change(db)  # lanes that have read these events since the first step look again
+    return len(rows), held
 
 
-def _held(db: Connection, seqs: Sequence[int]) -> dict[str, Held]:
+def _held(db: Connection, rows: Sequence[EventRow]) -> dict[str, Held]:
     found: dict[str, Held] = {}
-    rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]
+    seqs = [row.seq for row in rows]
     unseen = {name: _unseen(db, lane.id, seqs) for name, lane in standing.lane_rows(db).items()} if rows else {}
     for row in rows:
         for name, at in standing.standings(db, [row])[row.seq].items():

@@ -261,13 +261,17 @@ def record(
     """
     if tried is not None:
         _insert_attempt(db, lane, tried, now)
+        if tried.verdict in SETTLING:
+            _taken_all_the_same(db, lane, set(tried.seqs).difference(one.seq for one in changes))
     if settled:
         db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq in settled])
     if changes:
         db.executemany(
             "INSERT OR REPLACE INTO delivery SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
-            "WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?)",  # not of one that was erased meanwhile
-            [(*_row(lane, change, now), change.seq) for change in changes],
+            "WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?) "  # not of one that was erased meanwhile, or stopped
+            "AND NOT (? = 'waiting' AND EXISTS (SELECT 1 FROM delivery WHERE lane = ? AND seq = ? "
+            "AND state = 'cancelled'))",
+            [(*_row(lane, one, now), one.seq, str(one.state), lane, one.seq) for one in changes],
         )
     if cursor is not None:
         db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
@@ -275,6 +279,20 @@ def record(
         db.execute("UPDATE lane SET held_until = ? WHERE id = ?", (held_until, lane))
     if rate_full_at is not None:
         set_rate(db, lane, rate_full_at)
+
+
+def _taken_all_the_same(db: Connection, lane: int, taken: set[int]) -> None:
+    """What was stopped while the request was under way, and was taken: the attempt tells, not the row."""
+    if not taken:
+        return
+    rows = db.execute(
+        "SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ? AND state = 'cancelled'",
+        (lane, min(taken), max(taken)),
+    ).fetchall()
+    if rows:
+        db.executemany(
+            "DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for (seq,) in rows if seq in taken]
+        )
 
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:
@@ -377,10 +395,15 @@ def close_receipt(
 
 
 def reported_on(db: Connection, lane: int, attempt: int) -> list[int]:
-    """The events of a request that a late report on it still tells of: none of them was sent again since."""
+    """The events of a request that a late report on it still tells of: those that are there, not sent again since."""
     seqs = seqs_of(db, attempt)
     elsewhere = _elsewhere(db, lane, attempt, seqs[0], seqs[-1])
-    return [seq for seq in seqs if seq not in elsewhere]
+    return [seq for seq in seqs if seq not in elsewhere and is_there(db, seq)]
+
+
+def is_there(db: Connection, seq: int) -> bool:
+    """Whether the log still has an event: neither its retention is over nor its person erased."""
+    return db.execute("SELECT 1 FROM event WHERE seq = ?", (seq,)).fetchone() is not None
 
 
 def _elsewhere(db: Connection, lane: int, attempt: int, first: int, last: int) -> set[int]:

@@ -82,7 +82,7 @@ def erased_at(db: Connection, whos: Iterable[int]) -> float | None:
 
 def remember(db: Connection, whos: Sequence[int], said: Said, now: float) -> Denial | None:
     """Write down what a person says of their consent, for each pseudonym. Returns what is denied from now on."""
-    change, left = _next_change(db), []
+    change, left = next_change(db), []
     for who in whos:
         denial = (denial_of(db, (who,)) or Denial()).after(said)
         left.append(denial)
@@ -98,7 +98,7 @@ def remember(db: Connection, whos: Sequence[int], said: Said, now: float) -> Den
 
 def suppress(db: Connection, whos: Sequence[int], now: float) -> None:
     """Write down that a person was erased: what happened until now does not come in again, what was denied is gone."""
-    change = _next_change(db)
+    change = next_change(db)
     db.executemany(
         "INSERT INTO person (who, change, changed_at, erased_at) VALUES (?, ?, ?, ?) ON CONFLICT (who) DO UPDATE SET "
         "change = excluded.change, changed_at = excluded.changed_at, erased_at = excluded.erased_at, denied = NULL",
@@ -106,7 +106,8 @@ def suppress(db: Connection, whos: Sequence[int], now: float) -> None:
     )
 
 
-def _next_change(db: Connection) -> int:
+def next_change(db: Connection) -> int:
+    """Number a change, so that every process hears of it."""
     db.execute("UPDATE person_change SET number = number + 1")
     return int(db.execute("SELECT number FROM person_change").fetchone()[0])
 

@@ -73,6 +73,11 @@ class Denial:
             changes["gpc"] = True
         return replace(consent, **changes)
 
+    def on(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """An event's consent as it came, with the denial; what one destination is denied here all are."""
+        denied = self.denied.union(*self.to.values())
+        return {**said, **dict.fromkeys(sorted(denied), "denied"), **({"gpc": True} if self.opted_out else {})}
+
     def encoded(self) -> str:
         """As it is stored."""
         return msgspec.json.encode(self, order="deterministic").decode()

@@ -48,6 +48,8 @@ def _is_deserved(world: Simulation, known: Posted, peer: Peer, instance: Instanc
             return troubled
         case (State.EXPIRED, _) | (State.SKIPPED, "too_old"):
             return aged
+        case (State.CANCELLED, "consent_withdrawn" | "consent_denied") if known.person in world.once_denied:
+            return True
         case (State.SKIPPED, "consent"):
             return peer.name in known.held
         case (State.SKIPPED | State.CANCELLED, "not_routed"):

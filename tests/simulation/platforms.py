@@ -53,6 +53,14 @@ class Posted:
     bad: bool
     #: Destinations for which consent held it back at the door.
     held: set[str]
+    #: The gateway was to keep whom it is about: somebody could have had it.
+    named: bool = True
+
+    @property
+    def person(self) -> str | None:
+        """Whom it is about."""
+        who: str | None = self.event.get("user_data", {}).get("external_id")
+        return who
 
     def consent(self, instance: Instance, *, strict: bool) -> str:
         """`no`, `yes` or `limited`: what the United States allow unless told otherwise and not `strict`, and where
@@ -259,6 +267,11 @@ class Platforms:
         check(one not in world.forgotten, f"{name}: {one} sent although it was deleted")
         consent = known.consent(instance, strict=world.strict_in_force)
         check(consent != "no", f"{name}: {one} sent without consent")
+        # what was said in the same moment came when the request had left
+        told = world.denied.get(known.person, world.clock.now()) if known.named else world.clock.now()
+        check(told >= world.clock.now(), f"{name}: {one} sent although {known.person} took consent back")
+        gone = world.erased.get(one, world.clock.now())
+        check(gone >= world.clock.now(), f"{name}: {one} sent although {known.person} was erased")
         check(item["limited"] == (consent == "limited"), f"{name}: {one} sent limited: {item['limited']}")
         check(known.is_for(instance), f"{name}: {one} sent against its routing or its name")
         limit = instance.max_age_s

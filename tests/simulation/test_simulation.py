@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.delivery import claims, judge
+from gateway.delivery import claims, judge, reading
 from gateway.delivery.access import Access
 from gateway.delivery.batching import Batches
 from gateway.delivery.breaker import Breaker
 from gateway.delivery.hand import Hand
+from gateway.delivery.lane import Lane
 from gateway.delivery.serials import Serials
 from gateway.model.delivery import Action, State
-from gateway.outbox import lanes, retention
+from gateway.outbox import erasure, lanes, retention
 from gateway.outbox.keys import Keys
 from gateway.outbox.ranges import Ranges
 from gateway.privacy.consent import Decision
@@ -94,7 +95,7 @@ def let_the_cursor_run_ahead(patch):
 
 def ask_for_consent_once(patch):
     sent = Decision(Action.SEND, "consent_granted", "")
-    patch.setattr(claims, "decide", lambda *_: sent)
+    patch.setattr(claims, "decide_with", lambda *_: sent)
 
 
 def forget_that_it_is_limited(patch):
@@ -180,12 +181,38 @@ def know_no_copy(patch):
     patch.setattr(Keys, "add", lambda self, first, packed: None)
 
 
+def hear_nothing_before_a_request(patch):
+    patch.setattr(Lane, "_unchanged", lambda self, claims: claims)
+
+
+def forget_what_was_taken_back(patch):
+    patch.setattr(reading, "denials_of", lambda *_: {})
+
+
+def number_no_erasure(patch):
+    patch.setattr(erasure.people, "next_change", lambda db: 0)
+
+
+def leave_what_is_to_be_tried_again_of_an_erased_person(patch):
+    real = lanes.record
+
+    def record(db, lane, *, changes, **rest):
+        real(db, lane, changes=changes, **rest)
+        db.executemany(
+            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [lanes._row(lane, one, rest["now"]) for one in changes],
+        )
+
+    patch.setattr(lanes, "record", record)
+
+
 MUTANTS = (
     ignore_retry_after, forget_retry_after_at_the_end, send_before_an_events_own_time, let_the_cursor_run_ahead,
     ask_for_consent_once, forget_that_it_is_limited, forget_what_was_not_seen, send_in_any_order,
     forget_what_was_answered, lose_what_is_to_be_tried_again, ignore_age, take_all_for_too_old, mix_groups,
     never_break_off, never_pause, delete_what_is_still_owed, read_again_what_went_ahead,
-    know_no_copy,
+    know_no_copy, hear_nothing_before_a_request, forget_what_was_taken_back, number_no_erasure,
+    leave_what_is_to_be_tried_again_of_an_erased_person,
 )  # fmt: skip
 
 

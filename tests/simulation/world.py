@@ -11,18 +11,25 @@ import random
 import shutil
 from collections import Counter
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import ConsentSettings, Instance, OutboxSettings, Settings, Source
 from gateway.delivery.dispatcher import Dispatcher
+from gateway.delivery.stopping import stop_open
 from gateway.ingest.decode import Body
+from gateway.ingest.gate import Gate
 from gateway.ingest.pipeline import Door
 from gateway.insight.replay import hindrance
 from gateway.model.delivery import FINAL_STATES, State
 from gateway.model.errors import OutboxFull
-from gateway.outbox import queries, repair, retention, standing
+from gateway.model.event import Consent
+from gateway.outbox import people, queries, repair, retention, standing
+from gateway.outbox.erasure import erase
 from gateway.outbox.lanes import lane_ids, open_lanes
 from gateway.privacy.consent import SHIPPED_REGIONS, RegionRule
+from gateway.privacy.identity import person
+from gateway.privacy.withdrawal import said
 from tests.simulation.end import check_the_end
 from tests.simulation.inline import InlineOutbox, LoopClock, ProcessClock, new_folder
 from tests.simulation.platforms import AGE_S, MOODS, Peer, Platforms, Posted, Violation, instances
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Steps of a world: many short ones meet more beginnings and ends, a few long ones what builds up.
 LENGTHS = (*(2, 3, 4, 6, 16) * 4, 50)
+#: Who is behind half of the events.
+PEOPLE = ("ann", "bob", "cid")
 #: How far ahead virtual time may have to go until everything is settled.
 END_S = 60_000.0
 #: The wall clock is wrong by so much at times, seconds.
@@ -55,6 +64,11 @@ class Simulation:
         self.violation: Violation | None = None
         #: Events made so far: they are numbered in their order.
         self._made = 0
+        #: Who has taken consent back, and when, until they grant it again; who ever did.
+        self.denied: dict[str | None, float] = {}
+        self.once_denied: set[str | None] = set()
+        #: Events that went with their person, and when.
+        self.erased: dict[str, float] = {}
         #: What has happened so far: it explains what ended otherwise than hoped.
         self.past: set[str] = set()
         self._strict = False
@@ -218,8 +232,11 @@ class Simulation:
         name = event["event_id"]
         known = Posted(event, len(self.posted), bad=name.endswith("3") and name[-2:-1] in "05", held=set())
         for one in self.settings.enabled.values():
-            if known.is_for(one) and known.consent(one, strict=self._strict) == "no":
+            without = known.consent(one, strict=self._strict) == "no" or known.person in self.denied
+            if known.is_for(one) and without:
                 known.held.add(one.name)
+        some = [one for one in self.settings.enabled.values() if known.is_for(one)]
+        known.named = any(one.name not in known.held for one in some)
         self.check(name not in self.posted, f"{name}: accepted a second time")
         self.posted[name] = known
 
@@ -227,8 +244,10 @@ class Simulation:
         """A copy with consent takes the first one's place where that was held for want of it."""
         first, copy = self.posted[event["event_id"]], Posted(event, 0, bad=False, held=set())
         held = [one for name, one in self.settings.enabled.items() if name in first.held]
+        if copy.person in self.denied:
+            return
         if any(copy.consent(one, strict=self._strict) != "no" for one in held):
-            first.event = event
+            first.event, first.named = event, True
 
     def _event(self, number: int) -> dict[str, Any]:
         rng = self.rng
@@ -246,6 +265,8 @@ class Simulation:
             event["consent"] = given
         if rng.random() < 0.05:
             event["test"] = True
+        if rng.random() < 0.5:
+            event["user_data"] = {"external_id": rng.choice(PEOPLE)}
         if rng.random() < 0.1:
             event["destinations"] = {rng.choice(list(self.peers)): False}
         return event
@@ -372,6 +393,52 @@ class Simulation:
         peer.unseen_at.pop(event_id, None)
         peer.not_before.pop(event_id, None)
 
+    async def say_of_consent(self) -> None:
+        """A person takes consent back, or gives it anew; now and then a process dies before it has stopped anything."""
+        who, denies = self.rng.choice(PEOPLE), self.rng.random() < 0.6
+        heard = said(Consent(ad_user_data="denied" if denies else "granted"), {}, self.wall())
+        whos, now = person(self.outbox.key, {"external_id": who}).pseudonyms, self.wall()
+        await self.outbox.write(lambda db: people.remember(db, whos, heard, now))
+        if denies:
+            self.denied.setdefault(who, self.clock.now())
+            self.once_denied.add(who)
+        else:
+            self.denied.pop(who, None)
+        if denies and self.rng.random() < 0.7:
+            gate = Gate(self.in_force)
+            seqs = await self.outbox.read(lambda db: people.events_about(db, whos, after=standing.first_open(db)))
+            await self.outbox.write(lambda db: stop_open(db, gate, seqs, now))
+            self._nothing_waits_for(who)
+        self.say(f"{who} {'takes consent back' if denies else 'gives consent'}")
+
+    def _nothing_waits_for(self, who: str) -> None:
+        for one, where in self.standings().items():
+            if self.posted[one].person == who and self.posted[one].named and "payloads dropped" not in self.past:
+                for name, at in where.items():
+                    waits = at.state in (State.QUEUED, State.WAITING) and name in self.in_force.enabled
+                    self.check(not waits, f"{name}: {one} still waits although {who} took consent back")
+
+    async def erase(self) -> None:
+        """A person is erased: all of their events go, and no others."""
+        who, before = self.rng.choice(PEOPLE), set(self._ids().values())
+        whos, digest = person(self.outbox.key, {"external_id": who}).pseudonyms, sha256(who.encode()).hexdigest()
+        erased = await erase(self.outbox, whos, self.wall())
+        self.denied.pop(who, None)
+        with self.outbox.reading() as db:
+            left = dict(db.execute("SELECT event_id, payload FROM event"))
+            rows = db.execute("SELECT count(*) FROM delivery WHERE seq NOT IN (SELECT seq FROM event)").fetchone()[0]
+        gone = before - left.keys()
+        self.check(erased.events == len(gone), f"{erased.events} were erased, and {len(gone)} are gone")
+        self.check(all(self.posted[one].person == who for one in gone), f"somebody else went with {who}")
+        self.check(digest not in str(left), f"{who} was erased and is still there")
+        self.check(rows == 0, f"{rows} deliveries of events that are gone")
+        numbers = {self.posted[one].number for one in gone}
+        for peer in self.peers.values():  # nobody knows any more what the platform has of their orders
+            for taken in peer.taken_of.values():
+                taken -= numbers
+        self.erased |= dict.fromkeys(gone, self.clock.now())
+        self.say(f"{who} is erased: {' '.join(sorted(gone))}")
+
     async def fill_disk(self) -> None:
         """The disk is full, or no longer."""
         self.outbox.fill(not self.outbox.writer.disk_full)
@@ -381,6 +448,7 @@ class Simulation:
     STEPS = (
         (post, 8), (pass_time, 8), (change_mood, 5), (crash, 3), (restart, 1), (forget, 2), (put_back, 2),
         (change_policy, 1), (reconfigure, 2), (fill_disk, 1), (post_elsewhere, 2), (set_clock, 1),
+        (say_of_consent, 2), (erase, 1),
     )  # fmt: skip
 
     # The whole.
@@ -456,7 +524,7 @@ class Simulation:
         self._is_alive()
         standings = self.standings()
         self.check(
-            self.posted.keys() - self.forgotten == standings.keys(),
+            self.posted.keys() - self.forgotten - self.erased.keys() == standings.keys(),
             "an accepted event is gone, or one came from nowhere",
         )
         for one, where in standings.items():
