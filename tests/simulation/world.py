@@ -446,7 +446,7 @@ class Simulation:
 
     #: What may happen next, and how likely.
     STEPS = (
-        (post, 8), (pass_time, 8), (change_mood, 5), (crash, 3), (restart, 1), (forget, 2), (put_back, 2),
+        (post, 8), (pass_time, 8), (change_mood, 5), (crash, 3), (restart, 1), (forget, 3), (put_back, 2),
         (change_policy, 1), (reconfigure, 2), (fill_disk, 1), (post_elsewhere, 2), (set_clock, 1),
         (say_of_consent, 2), (erase, 1),
     )  # fmt: skip

@@ -239,3 +239,20 @@ async def test_a_refund_waits_for_a_purchase_that_is_to_be_sent_again(asked, use
         await asked.clock.until(reported(asked, "p1", "r1"), within_s=1e5)
     assert asked.states("p1", "r1") == ["delivered", "delivered"]
     assert asked.platform.requests == [["p1"], ["p1"], ["r1"]]
+
+
+@pytest.mark.parametrize("word", ["resend", "failed"])
+async def test_a_report_on_nothing_that_is_left_ends_nothing(asked, word):
+    """All of the request's people were erased meanwhile."""
+    asked.reports += ["processing", word]
+    async with asked.running():
+        await asked.post("a")
+        await asked.clock.until(lambda: asked.states("a") == ["received"])
+        with asked.clock.working():
+            await asked.outbox.write(lambda db: db.execute("DELETE FROM event").rowcount)
+        await asked.clock.until(lambda: len(asked.questions) == 2)
+        await asked.clock.pass_s(60)
+        with asked.outbox.reading() as db:
+            assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
+            assert db.execute("SELECT verdict FROM attempt").fetchall() != [("received",)]
+    assert asked.ended == []

@@ -258,3 +258,56 @@ async def test_the_last_event_of_the_log_may_go(world):
         await world.post("c", user_data=JOAN, consent=GRANTED)
         await world.clock.until(world.settled("a", "c"))
     assert world.platform.taken == ["a", "c"]
+
+
+async def test_what_was_taken_after_it_was_stopped_counts_as_delivered(world):
+    world.platform.answer = lambda ids: slowly(world, "ok")
+    await world.post("a", user_data=JANE, consent=GRANTED)
+    await world.post("b", user_data=JANE, consent=GRANTED)
+    async with world.running():
+        await world.clock.pass_s(1.0)  # both are under way
+        assert await take_back(world, stop=True) == 2
+        assert world.states("a", "b") == ["cancelled", "cancelled"]
+        await world.clock.pass_s(30)
+    assert world.states("a", "b") == ["delivered", "delivered"]
+
+
+async def test_what_was_stopped_under_way_is_not_tried_again(world):
+    world.platform.answer = lambda ids: slowly(world, "later")
+    await world.post("a", user_data=JANE, consent=GRANTED)
+    async with world.running():
+        await world.clock.pass_s(1.0)
+        assert await take_back(world, stop=True) == 1
+        await world.clock.pass_s(3_600)
+    assert world.states("a") == ["cancelled"]
+    assert world.platform.requests == [["a"]]
+
+
+async def test_of_a_request_answered_one_by_one_only_what_was_taken_is_delivered(world):
+    world.platform.answer = lambda ids: slowly(world, ["ok", "later"])
+    await world.post("a", "b", user_data=JANE, consent=GRANTED)
+    async with world.running():
+        await world.clock.pass_s(1.0)
+        assert await take_back(world, stop=True) == 2
+        await world.clock.pass_s(3_600)
+    assert world.states("a", "b") == ["delivered", "cancelled"]
+
+
+async def test_a_flag_that_is_taken_back_is_not_told_as_granted(world, use):
+    seen = []
+
+    def keep(event, config):
+        seen.append((event.event_id, event.consent.ad_personalization, dict(event.user_data)))
+        return {"id": event.event_id}
+
+    world.configured(use(map_event=keep))
+    granted = {**GRANTED, "ad_personalization": "granted", "ad_storage": "granted"}
+    with_ids = {**JANE, "gclid": "click-1"}
+    await world.post("a", user_data=with_ids, consent=granted)
+    await take_back(world, ad_personalization="denied", ad_storage="denied")
+    await world.post("b", user_data=with_ids, consent=granted)
+    async with world.running():
+        await world.clock.until(world.settled("a", "b"))
+    assert [(one, told, "gclid" in ids) for one, told, ids in seen] == [("a", "denied", False), ("b", "denied", False)]
+    with world.outbox.reading() as db:
+        assert b"click-1" not in db.execute("SELECT payload FROM event WHERE event_id = 'b'").fetchone()[0]
