@@ -123,7 +123,7 @@ def _build(path: Path, size: int, one: Record) -> None:
             for first in range(start, stop, GROUP):
                 count = min(GROUP, stop - first)
                 db.execute(
-                    "INSERT INTO intake VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO intake VALUES (?, ?, ?, ?, ?, NULL)",
                     (first, count, now, os.urandom(4 * count), os.urandom(8 * count)),
                 )
             db.execute("UPDATE lane SET cursor = ? WHERE id = ?", (stop - 1, waiting))

@@ -46,11 +46,13 @@ def restore(
 ) -> None:
     """Put a copy in the outbox's place; what is there is moved aside, not deleted. The gateway must not run.
 
-    What was owed when the copy was made goes again under the same event ids, unless the platform's window for repeats
-    is over: then it becomes a dead letter, `unseen_window`, for you to judge. What was accepted after the copy was made
-    is not in it.
+    Who was erased since the copy was made is erased in it too, and consent that was taken back since stays so, as far
+    as the old outbox can be read. What was owed when the copy was made goes again under the same event ids, unless the
+    platform's window for repeats is over: then it becomes a dead letter, `unseen_window`, for you to judge. What was
+    accepted after the copy was made is not in it.
     """
     from gateway.outbox import backup as copies
+    from gateway.outbox.carrying import carry
 
     settings, _ = opening.load(config)
     now = time.time()
@@ -61,12 +63,24 @@ def restore(
         raise typer.BadParameter("nobody can be asked here: add --yes to act")
     if not yes and not typer.confirm("Put it in the outbox's place?"):
         raise typer.Exit(1)
-    moved = copies.restore(file, settings.outbox.path, f".{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
+    target = settings.outbox.path
+    carried: list[int | None] = []
+    moved = copies.restore(
+        file,
+        target,
+        f".{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
+        lambda fresh: carried.append(carry(target, fresh) if target.exists() else 0),
+    )
+    erased_again = carried[0]
     if json:
-        made = {"made_at": found.made_at, "events": found.events}
+        made = {"made_at": found.made_at, "events": found.events, "erased_again": erased_again}
         show.as_json({"path": str(settings.outbox.path), **made, "moved": [str(one) for one in moved]})
         return
     print(f"{settings.outbox.path} is the copy now." + (f" The old one is {moved[0]}." if moved else ""))
+    if erased_again is None:
+        print("What people asked for since it was made could not be read from the old one: erase again who asked.")
+    elif erased_again:
+        print(f"{show.plural(erased_again, 'event', 'events')} of people who were erased since it was made went again.")
     print("Next: `gateway check`, then start the gateway.")
 
 

@@ -76,7 +76,7 @@ SHAPES = {
     "erase": """{"erased_at", "events", "linked_events", "pseudonyms", "overwritten",
   "destinations": [{"destination", "plugin", "delivered", "unsure", "stopped", "first_at", "last_at"}]}""",
     "backup": '{"path", "events", "bytes"}',
-    "restore": '{"path", "made_at", "events", "moved": [FILE]}   // made_at: null when it is not known',
+    "restore": '{"path", "made_at", "events", "erased_again", "moved": [FILE]}   // null: not known',
     "dead list": """{"groups": [{"cause", "instance", "code", "field", "count", "first_at", "last_at", "message",
   "money": [{"currency", "value"}], "without_value", "advice", "docs"}]}""",
     "dead show": '{"events": […]}   // as `explain`, with the dead ones of "destinations" only',

@@ -82,11 +82,12 @@ def look(path: Path) -> Copy:
         db.close()
 
 
-def restore(source: Path, target: Path, aside: str) -> list[Path]:
+def restore(source: Path, target: Path, aside: str, prepare: Callable[[Path], None] = lambda fresh: None) -> list[Path]:
     """Put a copy in the outbox's place. What was there is moved aside, to its name with `aside` behind.
 
-    Returns the files that were moved. Raises `OutboxError` while a process uses the outbox, or when `source` cannot be
-    used; the outbox is as it was then.
+    `prepare` may change the file that is going to be the outbox, while the old one is still in its place. Returns the
+    files that were moved. Raises `OutboxError` while a process uses the outbox, or when `source` cannot be used; the
+    outbox is as it was then.
     """
     look(source)
     if (wal := source.with_name(source.name + "-wal")).exists() and wal.stat().st_size:
@@ -99,6 +100,7 @@ def restore(source: Path, target: Path, aside: str) -> list[Path]:
         with source.open("rb") as old, fresh.open("wb") as new:
             while piece := old.read(1 << 20):
                 new.write(piece)
+        prepare(fresh)
         moved = []
         for path in (target, *(target.with_name(target.name + one) for one in BESIDE)):
             if path.exists():

@@ -98,7 +98,7 @@ def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int
 def _erase(db: Connection, seqs: Sequence[int]) -> tuple[int, dict[str, Held]]:
     rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]  # others' retention is over
     held = _held(db, rows)
-    _delete(db, seqs)
+    delete(db, seqs)
     people.next_change(db)  # lanes that have read these events since the first step look again
     return len(rows), held
 
@@ -129,7 +129,8 @@ def _unseen(db: Connection, lane: int, seqs: Sequence[int]) -> set[int]:
     return {seq for seq, row in found if row is not None and row[0]}
 
 
-def _delete(db: Connection, seqs: Sequence[int]) -> None:
+def delete(db: Connection, seqs: Sequence[int]) -> None:
+    """Take events (ascending) and all that leads to them out of the outbox."""
     if not seqs:
         return
     rows = [(seq,) for seq in seqs]

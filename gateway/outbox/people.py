@@ -129,6 +129,13 @@ def events_about(db: Connection, whos: Collection[int], *, after: int = 0, up_to
     return sorted(seq for seq in found if after < seq <= up_to)
 
 
+def everybody(db: Connection) -> Iterator[tuple[int, int]]:
+    """Every event's number with each of its pseudonyms."""
+    for first, people in _groups(db, 0, _EVERY):
+        for who, offset in _ENTRY.iter_unpack(people):
+            yield first + offset, who
+
+
 def people_of(db: Connection, seqs: Collection[int]) -> dict[int, set[int]]:
     """Number → pseudonyms, of those events that have any."""
     found: dict[int, set[int]] = {}
@@ -224,31 +231,36 @@ def key_path(database: Path) -> Path:
 
 
 def load_key(db: Connection, database: Path) -> bytes:
-    """The key of the pseudonyms, made with the first start. Called under the lock of a start.
+    """The key of the pseudonyms, made with the first start. Called under the lock of a start. Raises as `check_key`."""
+    key = check_key(db, database) or _make_key(key_path(database))
+    db.execute("DELETE FROM key_check")
+    db.execute("INSERT INTO key_check VALUES (?)", (_check_of(key),))
+    return key
+
+
+def check_key(db: Connection, database: Path) -> bytes | None:
+    """The key as it lies there; `None` where there is none, and none was needed so far.
 
     Raises `OutboxError` when it is not the one that the database was written with: without it nobody in there can be
     found any more, and who was erased would come back.
     """
     path = key_path(database)
-    row = db.execute("SELECT pseudonym FROM key_check").fetchone()
-    key = _read_key(path)
-    if key is None and row is not None and _in_use(db):
+    row, key = db.execute("SELECT pseudonym FROM key_check").fetchone(), _read_key(path)
+    if row is None or not _in_use(db):
+        return key
+    if key is None:
         raise OutboxError(
             f"{path}: the key by which people are found in the outbox is missing. Put it back: it lies beside the "
             "database and is not part of a backup. Without it nobody's erasure or withdrawal can be kept"
         )
-    if key is None:
-        key = _make_key(path)
-        row = None
-    mine = pseudonym(key, "key", "check")
-    if row is None:
-        db.execute("DELETE FROM key_check")
-        db.execute("INSERT INTO key_check VALUES (?)", (mine,))
-    elif row[0] != mine and _in_use(db):
+    if row[0] != _check_of(key):
         raise OutboxError(f"{path}: not the key that the outbox was written with; put the right one there")
-    elif row[0] != mine:
-        db.execute("UPDATE key_check SET pseudonym = ?", (mine,))
     return key
+
+
+def _check_of(key: bytes) -> int:
+    """What tells one key from another."""
+    return pseudonym(key, "key", "check")
 
 
 def _in_use(db: Connection) -> bool:

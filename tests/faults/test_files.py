@@ -90,7 +90,9 @@ def outbox(tmp_path: Path) -> Path:
             ).rowcount
         )
     )
-    made.write_blocking(lambda db: db.execute("INSERT INTO intake VALUES (1, 199, 1.0, x'', zeroblob(1592))").rowcount)
+    made.write_blocking(
+        lambda db: db.execute("INSERT INTO intake VALUES (1, 199, 1.0, x'', zeroblob(1592), NULL)").rowcount
+    )
     made.close()
     return path
 

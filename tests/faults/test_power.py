@@ -156,6 +156,8 @@ class Disk:
                 self._names[name] = File()
             case "u":
                 del self._names[name]
+            case "r":
+                self._names[os.path.basename(data.decode())] = self._names.pop(name)
             case "w":
                 self._names[name].pending.append((offset, data))
             case "t":

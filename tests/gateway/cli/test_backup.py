@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
+from gateway.outbox import Outbox, people
+from gateway.privacy.withdrawal import Denial, Said
+
 
 def test_a_copy_can_be_looked_at_and_put_back(stage, answer, gateway, refused):
     stage.run(stage.event("a"), left=refused)
@@ -49,3 +54,53 @@ def test_there_must_be_an_outbox_and_a_copy(stage, gateway):
     assert gateway("backup", "copy.db")[0] == 1
     assert gateway("restore", "copy.db", "--yes")[0] == 1
     assert not (stage.folder / "copy.db").exists()
+
+
+def test_who_was_erased_since_is_not_in_it_again(stage, answer, gateway):
+    stage.run(stage.event("a"), stage.event("b", user_data={"email": "joan@example.com"}))
+    assert gateway("backup", "copy.db")[0] == 0
+    answer("erase", "--email", "jane.doe@example.com")
+    code, out, _ = gateway("restore", "copy.db", "--yes")
+    assert code == 0
+    assert "1 event of people who were erased since" in out
+    assert [one["event_id"] for one in answer("events")["events"]] == ["b"]
+    stage.run(stage.event("a", event_time=1_700_000_000))
+    assert [one["event_id"] for one in answer("events")["events"]] == ["b"]
+    digest = sha256(b"jane.doe@example.com").hexdigest().encode()
+    assert digest in (stage.folder / "copy.db").read_bytes()
+    assert digest not in (stage.folder / "gateway.db").read_bytes()
+
+
+def test_who_came_back_after_the_erasure_stays(stage, answer, gateway):
+    stage.run(stage.event("a"))
+    answer("erase", "--email", "jane.doe@example.com")
+    stage.run(stage.event("b"))
+    assert gateway("backup", "copy.db")[0] == 0
+    assert answer("restore", "copy.db", "--yes")["erased_again"] == 0
+    assert [one["event_id"] for one in answer("events")["events"]] == ["b"]
+
+
+def test_what_was_said_of_consent_since_holds(stage, answer, gateway):
+    stage.run(stage.event("a"))
+    outbox = Outbox(stage.settings.outbox.path)
+    outbox.start()
+    outbox.write_blocking(lambda db: people.remember(db, [7], Said(denied=frozenset({"ad_storage"})), 1.0))
+    assert gateway("backup", "copy.db")[0] == 0
+    outbox.write_blocking(lambda db: people.remember(db, [7], Said(granted=frozenset({"ad_storage"})), 2.0))
+    outbox.write_blocking(lambda db: people.remember(db, [8], Said(denied=frozenset({"ad_user_data"})), 3.0))
+    outbox.close()
+    answer("restore", "copy.db", "--yes")
+    outbox = Outbox(stage.settings.outbox.path)
+    outbox.start()
+    assert (outbox.denial([7]), outbox.denial([8])) == (None, Denial(frozenset({"ad_user_data"})))
+    outbox.close()
+
+
+def test_an_outbox_that_cannot_be_read_is_told(stage, answer, gateway):
+    stage.run(stage.event("a"))
+    assert gateway("backup", "copy.db")[0] == 0
+    stage.settings.outbox.path.write_bytes(b"no database" * 1_000)
+    for beside in stage.folder.glob("gateway.db-*"):
+        beside.unlink()
+    code, out, err = gateway("restore", "copy.db", "--yes")
+    assert (code, "erase again who asked" in out) == (0, True), err
