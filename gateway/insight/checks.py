@@ -25,6 +25,7 @@ from gateway.model.errors import OutboxError
 from gateway.model.event import STANDARD_NAMES
 from gateway.outbox import queries, standing
 from gateway.outbox.engine import lease_of, sqlite3, version_is_unsafe
+from gateway.outbox.people import check_key
 from gateway.outbox.space import FULL_BYTES
 from gateway.schema import load_schema, schemas_folder
 
@@ -159,7 +160,8 @@ def _database(settings: Settings, room: str) -> Check:
     if not os.access(path, os.R_OK | os.W_OK):
         return Check("storage", PROBLEM, f"{path}: cannot be written to by this user")
     try:
-        with queries.reading(path):
+        with queries.reading(path) as db:
+            check_key(db, path)
             return Check("storage", OK, f"{path}: {path.stat().st_size / 1e6:.1f} MB; {room}")
     except queries.OutboxOlder as error:
         return Check("storage", WARNING, str(error))

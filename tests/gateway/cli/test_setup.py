@@ -253,3 +253,14 @@ def test_a_plugin_that_anybody_could_have_written_is_not_run(stage, gateway, wha
     code, _, err = gateway("check")
     assert code == 2
     assert f"anybody can write to {path}" in err
+
+
+def test_a_missing_key_of_peoples_pseudonyms_is_a_problem(stage, answer, gateway):
+    stage.run(stage.event("a"))
+    (stage.folder / "gateway.db.key").rename(stage.folder / "elsewhere")
+    code, out, _ = gateway("check", "--json")
+    status, message = by_name(json.loads(out))["storage"]
+    assert (code, status) == (1, "problem")
+    assert "gateway.db.key" in message
+    (stage.folder / "elsewhere").rename(stage.folder / "gateway.db.key")
+    assert by_name(answer("check"))["storage"][0] == "ok"
