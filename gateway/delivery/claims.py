@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.ingest.gate import Gate, accepts_test, age_limit
 from gateway.ingest.record import read
-from gateway.model.delivery import Action, Item, Skip, State
+from gateway.model.delivery import Action, Decision, Item, Skip, State
 from gateway.model.event import Event
 from gateway.outbox.lanes import Change, Due, Stored
 from gateway.outbox.packing import key_hash
@@ -109,7 +109,7 @@ class Claimer:
             asked = (event.consent, event.region, self._requirement, self._gate.policy, event.received_at)
             decision = decide_with(denial, self.instance.name, *asked)
             if decision.action is Action.SKIP:
-                return self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
+                return self._refused(stored, due, decision)
             limited = decision.action is Action.SEND_LIMITED
         if denial is not None:
             event = after_withdrawal(event, denial, self.instance.name, self._gate.policy)
@@ -148,6 +148,10 @@ class Claimer:
             claim.due, claim.tries, claim.first_at = True, due.tries, due.first_at
             claim.frozen_s, claim.unseen = due.frozen_s, due.unseen
         return claim
+
+    def _refused(self, stored: Stored, due: Due | None, decision: Decision) -> Change:
+        settled = self._settled(stored, due, State.CANCELLED, decision.reason, decision.rule)
+        return replace(settled, policy=self._gate.fingerprint)
 
     def _mapped(self, seq: int, event: Event) -> Claim | Skip:
         """What the plugin makes of it. Raises what the plugin raises, and `TypeError` for what it may not return."""

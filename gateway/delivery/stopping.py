@@ -48,7 +48,9 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> in
             decision = decide_with(denial, name, *asked)
             if decision.action is Action.SKIP:
                 past = (at.tries, at.first_at)
-                change = Change(seq, State.CANCELLED, *past, code=decision.reason, message=decision.rule)
+                change = Change(
+                    seq, State.CANCELLED, *past, code=decision.reason, message=decision.rule, policy=gate.fingerprint
+                )
                 lanes.record(db, ids[name].id, cursor=None, tried=None, settled=(), changes=[change], now=now)
                 stopped += 1
     return stopped

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.ingest.signals import signals, withdrawn
 from gateway.model.delivery import Action, Decision
 from gateway.model.event import Consent, Event
+from gateway.outbox.ledger import Ruling, canonical_strings, ruling
 from gateway.privacy.consent import STRINGS, Policy, Requirement, may_use_click_ids
 from gateway.privacy.signals.heard import DAY, NOTHING, hear, say_of
 from gateway.privacy.withdrawal import decide_with
@@ -79,6 +81,9 @@ class Seen:
     click_ids: bool
     #: What a decision depends on.
     gist: tuple[Any, ...]
+    #: What the ledger says of it (`gateway.ingest.signals`), and the strings that it commits to.
+    signals: str = "{}"
+    strings: bytes = b""
 
 
 class Gate:
@@ -97,6 +102,7 @@ class Gate:
         self._consents: dict[Any, Seen] = {}
         self._with_strings: dict[Any, Seen] = {}
         self._routings: dict[Any, Routing] = {}
+        self._rulings: dict[Any, Ruling] = {}
 
     def consent_of(self, raw: Mapping[str, Any] | None, hints: BrowserHints | None, source: Source, at: float) -> Seen:
         """What the consent object of an event that came in at `at` says, under this configuration."""
@@ -119,11 +125,12 @@ class Gate:
         said = {name: value for name in Consent.__slots__ if (value := getattr(consent, name)) is not None}
         region = consent.region or source.region
         click_ids = may_use_click_ids(consent, region, self.policy, at)
-        return Seen(consent, said, region, click_ids, self._gist(consent, region, at))
+        gist = self._gist(consent, region, at)
+        return Seen(consent, said, region, click_ids, gist, signals(consent, region, at), canonical_strings(said))
 
     def forget(self) -> None:
         """Answer everything anew from now on."""
-        for kept in (self._consents, self._with_strings, self._routings):
+        for kept in (self._consents, self._with_strings, self._routings, self._rulings):
             kept.clear()
 
     def _gist(self, consent: Consent, region: str | None, at: float) -> tuple[Any, ...]:
@@ -154,6 +161,16 @@ class Gate:
         if not alone and (not wanted or len(wanted) <= FEW):
             _keep(self._routings, key, routing, CACHED)
         return routing
+
+    def ruling(self, draft: Draft, routing: Routing) -> Ruling:
+        """The answer with what it was made from, as the ledger keeps it."""
+        seen = draft.seen.signals if draft.denial is None else withdrawn(draft.seen.signals)
+        key = (draft.source.name, seen, routing.data)
+        found = self._rulings.get(key)
+        if found is None:
+            found = ruling(*key)
+            _keep(self._rulings, key, found, CACHED)
+        return found
 
     def _forbidden(self, draft: Draft) -> bool:
         """Whether consent alone keeps the event from every destination, whatever its name and routing."""

@@ -83,6 +83,8 @@ def record(draft: Draft, setup: Setup) -> Record:
         consented=routing.sends,
         payload=_encode(payload),
         clear=_encode(clear) if clear else None,
+        ruling=setup.gate.ruling(draft, routing),
+        strings=draft.seen.strings,
     )
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from gateway.model.errors import OutboxError
-from gateway.outbox import people
+from gateway.outbox import ledger, people
 from gateway.outbox.keys import Keys
 from gateway.outbox.lanes import CONSENT_GIVEN
+from gateway.outbox.ledger import INTAKE, REOPENED, Ledger, Ruling, commit_event, commit_strings
 from gateway.outbox.packing import pack
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class Record(msgspec.Struct, frozen=True):
     payload: bytes
     #: The short-lived part, `None` when there is none.
     clear: bytes | None
+    #: The decision with what it was made from, for the ledger.
+    ruling: Ruling
+    #: Its consent strings, as `ledger.canonical_strings`.
+    strings: bytes = b""
 
 
 class Appended(NamedTuple):
@@ -77,6 +82,7 @@ class Log:
         #: The first event within the window.
         self._oldest_seq = 0
         self._decisions: dict[str, int] = {}
+        self._ledger = Ledger()
 
     def attach(self, db: Connection) -> None:
         """Fill the index from the database. Called once, before the first group."""
@@ -106,6 +112,7 @@ class Log:
     def forget(self) -> None:
         """After a rollback: what was learnt inside the transaction is not so."""
         self._decisions.clear()
+        self._ledger.forget()
 
     def append(self, db: Connection, records: Sequence[Record]) -> list[Appended]:
         """Store what is new. The answers are in the order of `records`."""
@@ -150,11 +157,14 @@ class Log:
     def _reopen(self, db: Connection, record: Record, seq: int) -> None:
         """Queue what the first copy was refused for want of consent, now that this copy brings it."""
         row = db.execute(
-            "SELECT d.data FROM event e JOIN decision d ON d.id = e.decision WHERE e.seq = ?", (seq,)
+            "SELECT d.data, e.source, e.received_at, e.salt FROM event e JOIN decision d ON d.id = e.decision "
+            "WHERE e.seq = ?",
+            (seq,),
         ).fetchone()
         if row is None:
             return
-        first = msgspec.json.decode(row[0])
+        data, source, received_at, salt = row
+        first = msgspec.json.decode(data)
         held = [name for name in record.consented if first["to"].get(name, ())[:2] == ["skipped", "consent"]]
         if not held:
             return
@@ -164,8 +174,15 @@ class Log:
         first["to"].update({name: copy["to"][name] for name in held})
         if copy["policy"] != first["policy"]:  # no one policy said all of this: whoever sends asks again
             first["policy"] = ""
-        decision = self._decision(db, msgspec.json.encode(first).decode())
-        db.execute("UPDATE event SET decision = ?, payload = ? WHERE seq = ?", (decision, record.payload, seq))
+        both = msgspec.json.encode(first).decode()
+        salt = salt or ledger.salts(1)[0]
+        db.execute(
+            "UPDATE event SET decision = ?, payload = ?, salt = ? WHERE seq = ?",
+            (self._decision(db, both), record.payload, salt, seq),
+        )
+        ruling = ledger.ruling(source, ledger.signals_of(record.ruling), both)
+        entry = _entry(seq, record, salt, ruling, received_at)
+        self._ledger.write(db, REOPENED, now, [entry], [ruling])
         people.add_to(db, seq, record.people)
         if record.clear is not None:
             db.execute("INSERT OR REPLACE INTO clear VALUES (?, ?)", (seq, record.clear))
@@ -179,7 +196,8 @@ class Log:
             )
 
     def _insert(self, db: Connection, fresh: list[Record], first: int) -> None:
-        decision = self._decision
+        decision, now = self._decision, self._clock()
+        salts = ledger.salts(len(fresh))
         insert_rows(
             db,
             "INSERT OR FAIL INTO event",
@@ -192,8 +210,9 @@ class Log:
                     one.event_id,
                     decision(db, one.decision),
                     one.payload,
+                    salt,
                 )
-                for seq, one in enumerate(fresh, first)
+                for seq, (one, salt) in enumerate(zip(fresh, salts, strict=True), first)
             ],
         )
         clear = [(seq, one.clear) for seq, one in enumerate(fresh, first) if one.clear is not None]
@@ -204,12 +223,17 @@ class Log:
             (
                 first,
                 len(fresh),
-                self._clock(),
+                now,
                 pack("I", [one.id_sum for one in fresh]),
                 pack("q", [one.dedup_key for one in fresh]),
                 people.packed(one.people for one in fresh),
             ),
         )
+        entries = [
+            _entry(seq, one, salt, one.ruling, one.received_at)
+            for seq, (one, salt) in enumerate(zip(fresh, salts, strict=True), first)
+        ]
+        self._ledger.write(db, INTAKE, now, entries, [one.ruling for one in fresh])
 
     def _decision(self, db: Connection, data: str) -> int:
         found = self._decisions.get(data)
@@ -221,6 +245,12 @@ class Log:
             self._decisions.clear()
         self._decisions[data] = number
         return int(number)
+
+
+def _entry(seq: int, record: Record, salt: bytes, ruling: Ruling, received_at: float) -> ledger.Entry:
+    strings = commit_strings(salt, record.strings) if record.strings else None
+    event = commit_event(salt, received_at, record.event_name, record.event_id)
+    return ledger.Entry(seq, ruling.hash, event, strings)
 
 
 def insert_rows(db: Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:

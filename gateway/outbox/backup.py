@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.model.errors import OutboxError
+from gateway.outbox import ledger
 from gateway.outbox.engine import connect, lease_of, sqlite3, transaction, translated
 from gateway.outbox.files import private, synced
 from gateway.outbox.lanes import LANE_COLUMNS, RESTORED, LaneRow, settled_after
@@ -139,6 +140,7 @@ def resume(db: Connection) -> None:
     with transaction(db):
         for row in db.execute(f"SELECT {LANE_COLUMNS} FROM lane").fetchall():
             _doubt(db, LaneRow(*row), when)
+        ledger.note(db, "restored", when, {"made_at": when})
         db.execute("DROP TABLE backup")
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
+from gateway.outbox import ledger
 from gateway.outbox.packing import pack_seqs, unpack_seqs
 from gateway.outbox.ranges import Ranges, runs
+from gateway.privacy.consent import REFUSALS
 from gateway.privacy.withdrawal import Denial
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ class Change:
     message: str = ""
     #: The field that the platform blames, if it names one.
     field: str = ""
+    #: The gate's fingerprint, where consent decided.
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,7 @@ def record(
     if tried is not None:
         _insert_attempt(db, lane, tried, now)
         if tried.verdict in SETTLING:
-            _taken_all_the_same(db, lane, set(tried.seqs).difference(one.seq for one in changes))
+            _taken_all_the_same(db, lane, set(tried.seqs).difference(one.seq for one in changes), now)
     if settled:
         db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq in settled])
     if changes:
@@ -273,6 +277,7 @@ def record(
             "AND state = 'cancelled'))",
             [(*_row(lane, one, now), one.seq, str(one.state), lane, one.seq) for one in changes],
         )
+        _note_refused(db, lane, changes, now)
     if cursor is not None:
         db.execute("UPDATE lane SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, lane, cursor))
     if held_until is not None:
@@ -281,18 +286,34 @@ def record(
         set_rate(db, lane, rate_full_at)
 
 
-def _taken_all_the_same(db: Connection, lane: int, taken: set[int]) -> None:
+def _note_refused(db: Connection, lane: int, changes: Sequence[Change], now: float) -> None:
+    """Write into the ledger what consent has stopped, beyond what was said at the door."""
+    refused: dict[tuple[str, str, str], list[int]] = {}
+    for one in changes:
+        if one.state is State.CANCELLED and one.code in REFUSALS and is_there(db, one.seq):
+            refused.setdefault((one.code, one.message, one.policy), []).append(one.seq)
+    for (reason, rule, policy), seqs in refused.items():
+        data = {"to": _instance(db, lane), "reason": reason, "rule": rule, "policy": policy, "seqs": sorted(seqs)}
+        ledger.note(db, ledger.CANCELLED, now, data)
+
+
+def _instance(db: Connection, lane: int) -> str:
+    return str(db.execute("SELECT instance FROM lane WHERE id = ?", (lane,)).fetchone()[0])
+
+
+def _taken_all_the_same(db: Connection, lane: int, taken: set[int], now: float) -> None:
     """What was stopped while the request was under way, and was taken: the attempt tells, not the row."""
     if not taken:
         return
     rows = db.execute(
-        "SELECT seq FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ? AND state = 'cancelled'",
+        "SELECT seq, code FROM delivery WHERE lane = ? AND seq BETWEEN ? AND ? AND state = 'cancelled' ORDER BY seq",
         (lane, min(taken), max(taken)),
     ).fetchall()
+    rows = [row for row in rows if row[0] in taken]
     if rows:
-        db.executemany(
-            "DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for (seq,) in rows if seq in taken]
-        )
+        db.executemany("DELETE FROM delivery WHERE lane = ? AND seq = ?", [(lane, seq) for seq, _ in rows])
+    if refused := [seq for seq, code in rows if code in REFUSALS]:
+        ledger.note(db, ledger.TAKEN, now, {"to": _instance(db, lane), "seqs": refused})
 
 
 def _row(lane: int, change: Change, now: float) -> tuple[object, ...]:

@@ -197,6 +197,37 @@ def m008_people(db: Any) -> None:
     db.execute("CREATE TABLE key_check (pseudonym INTEGER NOT NULL)")  # tells the key that was used from another
 
 
+@migrations()
+def m009_the_consent_ledger(db: Any) -> None:
+    """What was decided and why, in a chain of hashes: gateway/outbox/ledger.py."""
+    # 16 random bytes that open its commitments in the ledger; NULL for an event from before there was one
+    db.execute("ALTER TABLE event ADD COLUMN salt BLOB")
+    db.execute(
+        """
+        CREATE TABLE ledger (
+          id INTEGER PRIMARY KEY,        -- without a gap
+          at REAL NOT NULL,              -- Unix seconds
+          kind TEXT NOT NULL,            -- `intake`: a commit group; of others docs/ledger.md tells
+          first_seq INTEGER NOT NULL,
+          count INTEGER NOT NULL,
+          entries BLOB NOT NULL,         -- rulings and commitments, packed; of a kind without events, JSON
+          hash BLOB NOT NULL             -- SHA-256 of the row before, and of all columns of this one
+        )"""
+    )
+    db.execute("CREATE INDEX ledger_events ON ledger (first_seq) WHERE kind = 'intake'")
+    db.execute("CREATE INDEX ledger_later ON ledger (id) WHERE kind <> 'intake'")
+    db.execute(
+        """
+        CREATE TABLE ruling (            -- the distinct decisions with what they were made from
+          hash BLOB PRIMARY KEY,         -- SHA-256 of data
+          data TEXT NOT NULL,            -- JSON: source, signals, policy, to
+          used_at REAL NOT NULL          -- Unix seconds of the last use, as exactly as a day
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE TABLE ledger_base (id INTEGER NOT NULL, hash BLOB NOT NULL)")  # one row: the last one pruned
+    db.execute("INSERT INTO ledger_base VALUES (0, zeroblob(32))")
+
+
 def migrate(db: Connection, path: Path) -> bytes:
     """Bring the database to this version's shape. Returns the key of people's pseudonyms.
 

@@ -71,12 +71,12 @@ def drop_payloads(db: Connection, lanes: Sequence[int], older_than: float, start
     could use again, and the log never goes back to an old page.
     """
     kept = db.execute(
-        "SELECT t.seq, t.received_at, t.source, t.event_name, t.event_id, t.decision FROM event t "
+        "SELECT t.seq, t.received_at, t.source, t.event_name, t.event_id, t.decision, t.salt FROM event t "
         f"WHERE t.seq BETWEEN ? AND ? AND t.payload IS NOT NULL AND {_settled(lanes)} ORDER BY t.seq LIMIT ?",
         (start, _window(db, lanes, older_than, start), STEP),
     ).fetchall()
     db.executemany("DELETE FROM event WHERE seq = ?", [(row[0],) for row in kept])
-    db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, NULL)", kept)
+    db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", kept)
     return len(kept)
 
 

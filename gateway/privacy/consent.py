@@ -24,6 +24,12 @@ PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_stora
 #: Consent strings: see `gateway.privacy.signals`.
 STRINGS = ("tcf", "gpp", "additional_consent")
 
+#: Why the gate skips a destination, in a word; `consent_withdrawn` is of `gateway.privacy.withdrawal`.
+REFUSALS = frozenset(
+    "consent_string_unread known_child consent_denied consent_missing consent_withdrawn "
+    "gpc gpp_opt_out opted_out".split()
+)
+
 #: EU-27, Iceland, Liechtenstein, Norway, the United Kingdom and Switzerland: consent must be given first.
 OPT_IN_REGIONS = frozenset(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB CH".split()

@@ -85,7 +85,7 @@ def outbox(tmp_path: Path) -> Path:
     made.write_blocking(
         lambda db: (
             db.executemany(
-                "INSERT INTO event VALUES (?, 1.0, 'shop', 'Lead', ?, 1, ?)",
+                "INSERT INTO event VALUES (?, 1.0, 'shop', 'Lead', ?, 1, ?, NULL)",
                 [(seq, f"event-{seq}", b"x" * 500) for seq in range(1, 200)],
             ).rowcount
         )

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from gateway.outbox import Outbox, Record
 from gateway.outbox.engine import connect
+from gateway.outbox.ledger import ruling
 from gateway.outbox.migrations import migrations
 from gateway.outbox.packing import id_sum, key_hash, unpack_seqs
 
@@ -120,7 +121,7 @@ def record(event_id: str) -> Record:
     said = {"event_name": "Lead", "event_id": event_id, "event_time": now, "action_source": "website"}
     payload = json.dumps({**said, "received_at": now, "region": "US", "custom_data": {"value": 0}}).encode()
     keys = key_hash("source:shop", "Lead", event_id), id_sum(event_id)
-    return Record(*keys, now, "shop", "Lead", event_id, now, (7,), SENT, (), payload, None)
+    return Record(*keys, now, "shop", "Lead", event_id, now, (7,), SENT, (), payload, None, ruling("shop", "{}", SENT))
 
 
 def fill(path: Path, events: int) -> None:

@@ -39,6 +39,7 @@ from pathlib import Path
 import anyio
 from gateway.model.delivery import State
 from gateway.outbox import Outbox, Record, lanes, writer
+from gateway.outbox.ledger import ruling
 from gateway.outbox.packing import id_sum, key_hash
 
 folder, synchronous, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -58,7 +59,8 @@ def record(event_id):
     decision = '{"policy": "p", "to": {"acme": ["send", "consent_granted", "", "a rule"]}}'
     payload = bytes(rng.randrange(97, 123) for _ in range(rng.randrange(100, 1500)))
     keys = key_hash("web", event_id), id_sum(event_id)
-    return Record(*keys, 1.0, "web", "Lead", event_id, 1.0, (hash(event_id),), decision, (), payload, b"{}")
+    said = "web", "Lead", event_id, 1.0, (hash(event_id),), decision, (), payload, b"{}"
+    return Record(*keys, 1.0, *said, ruling("web", "{}", decision))
 
 async def client(outbox, name):
     for number in range(rounds):

@@ -92,6 +92,18 @@ def read_tcf(text: str) -> TcString:
     return _core(Bits(core), disclosed)
 
 
+def cmp_of(text: str | None) -> int | None:
+    """The id of the platform that made a TC string, also of one that cannot be used; `None` when it cannot be told."""
+    try:
+        bits = Bits((text or "").partition(".")[0])
+        if bits.number(6) != 2:
+            return None
+        bits.number(36 + 36)
+        return bits.number(12)
+    except Unreadable:
+        return None
+
+
 def _core(bits: Bits, disclosed: Numbers | None) -> TcString:
     if bits.number(6) != 2:
         raise Unreadable("not version 2")

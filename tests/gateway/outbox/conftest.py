@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from gateway.outbox import Appended, Outbox, Record
+from gateway.outbox.ledger import ruling
 from gateway.outbox.packing import id_sum, key_hash
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def record(time: Time) -> Callable[..., Record]:
         clear: bytes | None = b"{}",
         people: tuple[int, ...] = (),
         at: float | None = None,
+        strings: bytes = b"",
         **outcomes: str,
     ) -> Record:
         outcomes = outcomes or {"acme": "send"}
@@ -92,6 +94,8 @@ def record(time: Time) -> Callable[..., Record]:
             consented=tuple(name for name, one in outcomes.items() if one == "send"),
             payload=json.dumps({"event_id": event_id, "outcomes": outcomes}).encode(),
             clear=clear,
+            ruling=ruling("web", "{}", decision(**outcomes)),
+            strings=strings,
         )
 
     return make
