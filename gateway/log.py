@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: All keys that a line may have. What is said of each is in docs/operating.md.
 KEYS = frozenset(
     "event level timestamp part dropped_keys "  # every line
+    "number hash "  # the ledger
     "version pid worker workers host port signal exit_code duration_s sqlite_version file "  # the process
     "instance instances plugin hook since state verdict status code message tries size in_flight next_at count "
     "source door method path request_id event_ids origin error where "  # requests

@@ -34,6 +34,8 @@ _TEXT = """\
 # ip_retention = "final"               # IP address, user agent: until the last delivery is final, or a duration
 # url_parameters = ["utm_source"]      # the only ones that stay in URLs; default: all but personal data
 # digest_rules = "configured"          # "all": a destination added later can be sent old events
+# ledger_retention = "730d"            # decisions and signals, without anything personal: docs/ledger.md
+# ledger_anchor = "ledger.txt"         # where the ledger's head is written down
 
 # Who may post events. Keep the keys out of this file in production: write_key = "${{WEB_KEY}}".
 [sources.web]

@@ -28,6 +28,7 @@ MAKERS = {
     "Entry": 1, "Decision": 1, "_opted_out": 0,
     "Skip": 0, "_settled": 3, "_ended": 2, "dead": 3, "Change": None, "GiveUp": 0, "Verdict": 1,
     "LaneStatus": 3, "leave": 1, "TransportError": 0, "refused": 0, "retry": 0, "reject": 0, "pause": 0, "split": 0,
+    "flaw": 0, "Flaw": 0, "Wrong": 0,
 }  # fmt: skip
 #: Codes are words like these; a platform's own (`100/2804003`, `NOT_FOUND`) are its documentation's to tell, and a bare
 #: HTTP status (`http_503`) needs no telling one by one.

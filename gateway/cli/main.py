@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import backup, dead, erase, health, look, plugins, replay, run, setup
+from gateway.cli import backup, dead, erase, health, ledger, look, plugins, replay, run, setup
 
 #: Exit codes: something is wrong; wrong usage or configuration; the disk failed (EX_IOERR of sysexits.h).
 WRONG, USAGE, DISK = 1, 2, 74
@@ -63,12 +63,14 @@ app.command("health")(health.health)
 app.command("preview")(look.preview)
 app.command("explain")(look.explain)
 app.command("events")(look.events)
+app.command("prove")(ledger.prove)
 app.command("replay")(replay.replay)
 app.command("erase")(erase.erase)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 for _name, _help, _commands in (
     ("dead", "Dead letters: deliveries given up, with the reason.", dead.COMMANDS),
+    ("ledger", "The consent ledger: what was decided, and whether anybody changed it.", ledger.COMMANDS),
     ("plugins", "For authors of destinations.", plugins.COMMANDS),
 ):
     _group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help=_help)

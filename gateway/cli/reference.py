@@ -71,6 +71,12 @@ SHAPES = {
     "explain": f'{{"event_id", "events": [{_EVENT}]}}',
     "events": '{"events": [{"seq", "event_id", "event_name", "source", "received_at",\n'
     f'  "destinations": {{NAME: {_STANDING}}}}}]}}',
+    "prove": """{"event_id", "events": [{"seq", "event_id", "event_name", "source", "received_at", "holds",
+  "faults": [{"code", "message", "row", "seq"}],
+  "row", "salt", "event_commitment", "strings_commitment", "strings",   // opened, none or not kept
+  "ruling_hash", "ruling": {"source", "signals": {…}, "policy", "to": {NAME: [outcome, reason, code, rule]}},
+  "later": [{"row", "at", "kind", "said": {…}}],   // said: a ruling, or what the row says
+  "chain": [{"row", "at", "kind", "previous", "hash", "holds"}]}]}   // from its row to the head""",
     "replay": _ACTED,
     "health": '{"ok", "status", "answer": {…}}   // status: of HTTP, null when there was no answer',
     "erase": """{"erased_at", "events", "linked_events", "pseudonyms", "overwritten",
@@ -82,6 +88,8 @@ SHAPES = {
     "dead show": '{"events": […]}   // as `explain`, with the dead ones of "destinations" only',
     "dead retry": _ACTED,
     "dead discard": _ACTED,
+    "ledger verify": """{"holds", "base", "head", "head_hash", "rows", "entries", "opened", "strings_opened", "rulings",
+  "anchors", "anchors_older", "faults": [{"code", "message", "row", "seq"}], "more_faults"}""",
     "plugins list": """{"plugins": [{"name", "origin", "api_version", "interface", "docs", "purposes",
   "config": [{"key", "type", "required", "secret", "default", "description"}]}]}""",
     "plugins new": '{"files": […]}',

@@ -66,7 +66,7 @@ def _tables(data: Mapping[str, Any], folder: Path, faults: Faults) -> dict[str, 
     server = tables.server(data["server"], faults) if sound("server") else Server()
     stand_in = OutboxSettings(url="", path=folder)
     outbox = tables.outbox(data["outbox"], folder, faults) if sound("outbox") else stand_in
-    privacy = tables.privacy(data["privacy"], faults) if sound("privacy") else Privacy()
+    privacy = tables.privacy(data["privacy"], folder, faults) if sound("privacy") else Privacy()
     consent = tables.consent(data["consent"], faults) if sound("consent") else ConsentSettings()
     sources = {
         name: tables.source(name, table, faults)

@@ -84,6 +84,10 @@ class Privacy:
     url_parameters: tuple[str, ...] | None = None
     #: Digests are made by every known rule, not only by those that a configured destination needs.
     all_digest_rules: bool = False
+    #: How long decisions are kept in the consent ledger.
+    ledger_retention_s: float = 730 * 86400.0
+    #: Where the ledger's head is written down; `None`: nowhere.
+    ledger_anchor: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,7 @@ def sqlite_path(url: str) -> str:
     return path
 
 
-def privacy(table: Mapping[str, Any], faults: Faults) -> Privacy:
+def privacy(table: Mapping[str, Any], folder: Path, faults: Faults) -> Privacy:
     if "encryption_key" in table:
         faults.add(("privacy", "encryption_key"), f"encryption of stored payloads {_NOT_BUILT}; remove the key")
     ip = table["ip_retention"]
@@ -78,6 +78,10 @@ def privacy(table: Mapping[str, Any], faults: Faults) -> Privacy:
         else values.reading(values.duration, ip, faults, ("privacy", "ip_retention"), None),
         url_parameters=tuple(table["url_parameters"]) if "url_parameters" in table else None,
         all_digest_rules=table["digest_rules"] == "all",
+        ledger_retention_s=values.reading(
+            values.duration, table["ledger_retention"], faults, ("privacy", "ledger_retention"), 0.0
+        ),
+        ledger_anchor=folder / table["ledger_anchor"] if "ledger_anchor" in table else None,
     )
 
 

@@ -8,6 +8,7 @@ inside the writer's transaction, so that several processes make one chain.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -41,6 +42,8 @@ _ROW = struct.Struct("<qdqqI")
 _EVENT = struct.Struct("<dI")
 _STRINGS = struct.Struct(f"<I{HASH}s")
 _COLUMNS = "id, at, kind, first_seq, count, entries, hash"
+#: As they are read: somebody may have put a text there.
+_READ = "id, at, kind, first_seq, count, CAST(entries AS BLOB), CAST(hash AS BLOB)"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -84,6 +87,23 @@ class Entry(msgspec.Struct, frozen=True):
     #: Commitments to the event and to its consent strings; `None` when it had none.
     event: bytes
     strings: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An event that is still there, with what opens its commitments."""
+
+    seq: int
+    received_at: float
+    source: str
+    event_name: str
+    event_id: str
+    #: `None` for an event from before there was a ledger.
+    salt: bytes | None
+    #: `None` once its retention is over.
+    payload: bytes | None
+    #: Its decision's JSON.
+    decided: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +206,9 @@ class Ledger:
 
     def write(self, db: Connection, kind: str, at: float, entries: Sequence[Entry], rulings: Sequence[Ruling]) -> None:
         """Append a row with events, ascending and without a gap, and the rulings that it is the first to refer to."""
-        base = int(db.execute("SELECT id FROM ledger_base").fetchone()[0])
-        if base != self._base or len(self._known) > 10_000:
-            self._base = base
+        base, last = _ends(db)
+        if base.id != self._base or len(self._known) > 10_000:
+            self._base = base.id
             self._known.clear()
         day = int(at // DAY)
         for one in {one.hash: one for one in rulings}.values():
@@ -199,13 +219,13 @@ class Ledger:
                     (one.hash, one.data, at),
                 )
                 self._known[one.hash] = day
-        _append(db, kind, at, entries[0].seq, len(entries), packed(entries))
+        _append(db, last, kind, at, entries[0].seq, len(entries), packed(entries))
 
 
 def note(db: Connection, kind: str, at: float, data: Mapping[str, Any]) -> None:
     """Append a row that says something of its own: a later decision, a withdrawal, an erasure. Nothing personal."""
-    seqs = data.get("seqs") or (0,)
-    _append(db, kind, at, seqs[0], len(data.get("seqs", ())), _encode(data))
+    seqs = data.get("seqs", ())
+    _append(db, head(db), kind, at, seqs[0] if seqs else 0, len(seqs), _encode(data))
 
 
 def salts(count: int) -> list[bytes]:
@@ -214,8 +234,7 @@ def salts(count: int) -> list[bytes]:
     return [fresh[at : at + SALT] for at in range(0, SALT * count, SALT)]
 
 
-def _append(db: Connection, kind: str, at: float, first_seq: int, count: int, entries: bytes) -> None:
-    last = head(db)
+def _append(db: Connection, last: Head, kind: str, at: float, first_seq: int, count: int, entries: bytes) -> None:
     number = last.id + 1
     made = row_hash(last.hash, number, at, kind, first_seq, count, entries)
     db.execute(
@@ -246,18 +265,103 @@ def prune(db: Connection, older_than: float) -> int:
 # Reading.
 
 
+@contextlib.contextmanager
+def one_moment(db: Connection) -> Iterator[None]:
+    """Have all that is read in the block be of one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
+def is_due(db: Connection, older_than: float) -> bool:
+    """Whether there is something to prune."""
+    row = db.execute("SELECT at FROM ledger ORDER BY id LIMIT 1").fetchone()
+    return row is not None and row[0] < older_than
+
+
 def head(db: Connection) -> Head:
     """The last row; before the first and behind the last that was pruned, the base."""
-    row = db.execute("SELECT id, hash FROM ledger ORDER BY id DESC LIMIT 1").fetchone()
-    return Head(*row) if row is not None else base(db)
+    return _ends(db)[1]
 
 
 def base(db: Connection) -> Head:
     """What the chain begins from: the last row that was pruned, or nothing."""
-    return Head(*db.execute("SELECT id, hash FROM ledger_base").fetchone())
+    return _ends(db)[0]
+
+
+def _ends(db: Connection) -> tuple[Head, Head]:
+    row = db.execute(
+        "SELECT b.id, CAST(b.hash AS BLOB), l.id, CAST(l.hash AS BLOB) FROM ledger_base b "
+        "LEFT JOIN ledger l ON l.id = (SELECT max(id) FROM ledger)"
+    ).fetchone()
+    base = Head(row[0], row[1])
+    return base, Head(row[2], row[3]) if row[2] is not None else base
 
 
 def rows(db: Connection, after: int = 0) -> Iterator[Row]:
     """The chain behind a row."""
-    for row in db.execute(f"SELECT {_COLUMNS} FROM ledger WHERE id > ? ORDER BY id", (after,)):
+    for row in db.execute(f"SELECT {_READ} FROM ledger WHERE id > ? ORDER BY id", (after,)):
         yield Row(*row)
+
+
+def before(db: Connection, row_id: int) -> Head:
+    """The row before one; before the first that is there, the base."""
+    row = db.execute(
+        "SELECT id, CAST(hash AS BLOB) FROM ledger WHERE id < ? ORDER BY id DESC LIMIT 1", (row_id,)
+    ).fetchone()
+    return Head(*row) if row is not None else base(db)
+
+
+def span(db: Connection, since: float | None, until: float | None) -> tuple[int, int]:
+    """The first and the last row that were written from `since` on and before `until` (Unix seconds)."""
+    low, high = (0 if since is None else since), (float("inf") if until is None else until)
+    row = db.execute("SELECT min(id), max(id) FROM ledger WHERE at >= ? AND at < ?", (low, high)).fetchone()
+    last = head(db).id
+    return (row[0], row[1]) if row[0] is not None else (last + 1, last)
+
+
+def later_rows(db: Connection) -> list[Row]:
+    """All rows but those of commit groups: what was decided or done later."""
+    found = db.execute(f"SELECT {_READ} FROM ledger WHERE kind <> 'intake' ORDER BY id")
+    return [Row(*row) for row in found]
+
+
+def row_of(db: Connection, seq: int) -> Row | None:
+    """The row of an event's commit group."""
+    found = db.execute(
+        f"SELECT {_READ} FROM ledger WHERE kind = 'intake' AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",
+        (seq,),
+    ).fetchone()
+    row = Row(*found) if found is not None else None
+    return row if row is not None and seq < row.first_seq + row.count else None
+
+
+def seqs_of(row: Row) -> list[int]:
+    """The numbers of the events that a row without entries speaks of."""
+    data = msgspec.json.decode(row.entries)
+    seqs = data.get("seqs", ()) if isinstance(data, dict) else ()
+    return [seq for seq in seqs if isinstance(seq, int)]
+
+
+def rulings(db: Connection) -> dict[bytes, str]:
+    """Hash → what is said to have it."""
+    return dict(db.execute("SELECT hash, data FROM ruling").fetchall())
+
+
+def kept(db: Connection, first: int, last: int) -> Iterator[Kept]:
+    """The events from one number to another that are still there."""
+    found = db.execute(
+        "SELECT e.seq, e.received_at, e.source, e.event_name, e.event_id, e.salt, e.payload, coalesce(d.data, '') "
+        "FROM event e LEFT JOIN decision d ON d.id = e.decision WHERE e.seq BETWEEN ? AND ? ORDER BY e.seq",
+        (first, last),
+    )
+    for row in found:
+        yield Kept(*row)
+
+
+def first_kept(db: Connection) -> int | None:
+    """The number of the first event that is still there."""
+    found: int | None = db.execute("SELECT min(seq) FROM event").fetchone()[0]
+    return found

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from gateway.log import get_logger
 from gateway.model.errors import OutboxError
-from gateway.outbox import retention
+from gateway.outbox import anchor, ledger, retention
 from gateway.outbox.lanes import lane_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from gateway.config import Settings
     from gateway.outbox import Outbox
@@ -38,6 +41,7 @@ async def upkeep(
 
     Each process sweeps its own dedup index; what is on disk is the dispatching process's to delete.
     """
+    anchored = b""
     while True:
         with anyio.move_on_after(round_s):
             await stop.wait()
@@ -46,6 +50,7 @@ async def upkeep(
             await outbox.sweep_dedup()
             if has_lease():
                 await forget(outbox, settings(), stop, clock())
+                anchored = await anchor_head(outbox, settings().privacy.ledger_anchor, anchored, clock())
         except OutboxError as error:  # a full disk heals; a failed one ends the process elsewhere
             log.error("upkeep_failed", error=type(error).__name__, message=str(error))
 
@@ -70,6 +75,29 @@ async def forget(outbox: Outbox, settings: Settings, stop: anyio.Event, now: flo
             await anyio.sleep(STEP_S)
         if rows:
             log.info("forgotten", key=what, rows=rows)
+    await forget_decisions(outbox, now - settings.privacy.ledger_retention_s, stop)
+
+
+async def forget_decisions(outbox: Outbox, older_than: float, stop: anyio.Event) -> None:
+    """The oldest rows of the consent ledger, in steps."""
+    rows = 0
+    while not stop.is_set() and await outbox.read(lambda db: ledger.is_due(db, older_than)):
+        rows += await outbox.write(lambda db: ledger.prune(db, older_than))
+        await anyio.sleep(STEP_S)
+    if rows:
+        log.info("forgotten", key="decisions", rows=rows)
+
+
+async def anchor_head(outbox: Outbox, path: Path | None, anchored: bytes, now: float) -> bytes:
+    """Write down where the ledger ends, unless that is `anchored`; in the log too. Returns its hash."""
+    head = await outbox.read(ledger.head)
+    if head.hash == anchored or not head.id:
+        return anchored
+    # in parts: the log hides what looks like somebody's digest
+    log.info("ledger_head", number=head.id, hash="-".join(wrap(head.hash.hex(), 16)))
+    if path is not None:
+        await anyio.to_thread.run_sync(anchor.append, path, head, now)
+    return head.hash
 
 
 def _steps(settings: Settings, lanes: Sequence[int], now: float) -> dict[str, tuple[float | None, Callable[..., int]]]:

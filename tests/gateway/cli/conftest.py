@@ -148,11 +148,11 @@ def gateway(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[i
 
 @pytest.fixture
 def answer(gateway: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
-    """`answer("events")` → the decoded JSON of a command that ended well."""
+    """`answer("events")` → the decoded JSON of a command that ended with `code`."""
 
-    def run(*arguments: str) -> Any:
-        code, out, err = gateway(*arguments, "--json")
-        assert code == 0, err
+    def run(*arguments: str, code: int = 0) -> Any:
+        ended, out, err = gateway(*arguments, "--json")
+        assert ended == code, err
         return json.loads(out)
 
     return run

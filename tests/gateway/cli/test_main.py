@@ -13,11 +13,12 @@ from gateway.cli import main, options, reference, show
 from gateway.model.errors import ConfigError, OutboxError, OutboxFailed, PluginLoadError
 
 BUILT = [
-    *"demo init check serve dispatch health preview explain events replay erase backup restore".split(),
+    *"demo init check serve dispatch health preview explain events prove replay erase backup restore".split(),
     *("dead list", "dead show", "dead retry", "dead discard"),
+    *("ledger verify", "ledger export"),
     *("plugins list", "plugins new", "plugins test"),
 ]
-NOT_BUILT = ["import", "reconcile", "prove", "ledger", "consent"]
+NOT_BUILT = ["import", "reconcile", "consent"]
 
 
 def all_commands():

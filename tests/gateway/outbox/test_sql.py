@@ -16,7 +16,7 @@ SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|PRAG
 PIECES = {
     "BUSY_TIMEOUT_MS": "a constant", "SETTLING": "a constant", "UNREAD": "a constant", "_EVENT": "a constant",
     "_FREE": "a constant", "_VALUE": "a constant", "_CURRENCY": "a constant", "LANE_COLUMNS": "a constant",
-    "_COLUMNS": "a constant",
+    "_COLUMNS": "a constant", "_READ": "a constant",
     "MARKS": "question marks", "marks": "question marks",
     "insert": "INSERT INTO and a table, written by the callers in append.py",
     "columns": "names of columns, written just above", "table": "from a tuple written just above",
