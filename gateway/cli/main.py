@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import backup, dead, erase, health, ledger, look, plugins, replay, run, setup
+from gateway.cli import backup, consent, dead, erase, health, ledger, look, plugins, replay, run, setup
 
 #: Exit codes: something is wrong; wrong usage or configuration; the disk failed (EX_IOERR of sysexits.h).
 WRONG, USAGE, DISK = 1, 2, 74
@@ -70,6 +70,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 for _name, _help, _commands in (
     ("dead", "Dead letters: deliveries given up, with the reason.", dead.COMMANDS),
+    ("consent", "What consent has let through and held back.", consent.COMMANDS),
     ("ledger", "The consent ledger: what was decided, and whether anybody changed it.", ledger.COMMANDS),
     ("plugins", "For authors of destinations.", plugins.COMMANDS),
 ):

@@ -27,6 +27,10 @@ _KINDS = {
     "erasure": "a person was erased",
     "restored": "the chain goes on from a backup",
 }
+HOLDS = (
+    "It holds: this is what was decided. That the whole chain was not written anew, the head shows: "
+    "compare it with one that was written down elsewhere."
+)
 _STRINGS = {
     "none": "none were given",
     "opened": "they open their commitment",
@@ -78,7 +82,7 @@ def proofs(found: Sequence[Proof], now: float) -> None:
                 show.pairs(out, [(name, str(value)) for name, value in since.said.items()], indent=4)
         _chain(out, one.chain, now)
         _flaws(out, one.faults)
-        words = "It holds: this is what was decided, and nobody changed it." if one.holds else "It does NOT hold."
+        words = HOLDS if one.holds else "It does NOT hold."
         _verdict(out, words, holds=one.holds)
 
 

@@ -88,6 +88,12 @@ SHAPES = {
     "dead show": '{"events": […]}   // as `explain`, with the dead ones of "destinations" only',
     "dead retry": _ACTED,
     "dead discard": _ACTED,
+    "consent report": """{"since", "until", "ledger_since", "head", "head_hash",
+  "events", "without_signal", "with_strings", "unreadable_strings", "withdrawn",
+  "lines": [{"region", "source", "destination", "sent", "limited", "held", "other", "stopped", "released",
+    "rules": [{"outcome", "code", "rule", "count"}]}],   // outcome: sent, limited, held or other
+  "unreadable": [{"cmp", "count", "reasons": {WHY: 2}}],   // cmp: "unknown" when the string does not tell
+  "policies": [{"policy", "events", "first_at", "last_at"}]}""",
     "ledger verify": """{"holds", "base", "head", "head_hash", "rows", "entries", "opened", "strings_opened", "rulings",
   "anchors", "anchors_older", "faults": [{"code", "message", "row", "seq"}], "more_faults"}""",
     "plugins list": """{"plugins": [{"name", "origin", "api_version", "interface", "docs", "purposes",

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +189,14 @@ def unpacked(row: Row) -> list[Entry]:
     ]
 
 
+def tally(row: Row) -> Counter[bytes]:
+    """The rulings of a row with events, and how many events have each."""
+    (rulings,) = unpack("I", row.entries[:4])
+    end = 4 + rulings * HASH
+    indexes = Counter(unpack("I", row.entries[end : end + 4 * row.count]))
+    return Counter({row.entries[4 + HASH * at : 4 + HASH * (at + 1)]: count for at, count in indexes.items()})
+
+
 # Writing.
 
 
@@ -312,6 +321,18 @@ def before(db: Connection, row_id: int) -> Head:
         "SELECT id, CAST(hash AS BLOB) FROM ledger WHERE id < ? ORDER BY id DESC LIMIT 1", (row_id,)
     ).fetchone()
     return Head(*row) if row is not None else base(db)
+
+
+def begins_at(db: Connection) -> float | None:
+    """When the first row that is there was written, Unix seconds."""
+    found: float | None = db.execute("SELECT min(at) FROM ledger").fetchone()[0]
+    return found
+
+
+def rows_between(db: Connection, since: float, until: float) -> Iterator[Row]:
+    """The rows that were written from `since` on and before `until` (Unix seconds)."""
+    for row in db.execute(f"SELECT {_READ} FROM ledger WHERE at >= ? AND at < ? ORDER BY id", (since, until)):
+        yield Row(*row)
 
 
 def span(db: Connection, since: float | None, until: float | None) -> tuple[int, int]:

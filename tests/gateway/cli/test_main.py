@@ -15,10 +15,11 @@ from gateway.model.errors import ConfigError, OutboxError, OutboxFailed, PluginL
 BUILT = [
     *"demo init check serve dispatch health preview explain events prove replay erase backup restore".split(),
     *("dead list", "dead show", "dead retry", "dead discard"),
+    "consent report",
     *("ledger verify", "ledger export"),
     *("plugins list", "plugins new", "plugins test"),
 ]
-NOT_BUILT = ["import", "reconcile", "consent"]
+NOT_BUILT = ["import", "reconcile"]
 
 
 def all_commands():
