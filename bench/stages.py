@@ -6,6 +6,7 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,19 @@ from gateway.ingest.pipeline import STAGES, Door
 from gateway.ingest.record import read, record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.config import Settings
+
+
+class Nobody:
+    """Remembers nobody."""
+
+    key = bytes(32)
+
+    def denial(self, people: Sequence[int]) -> None:
+        """Nothing was taken back."""
+
 
 EVENTS, ROUNDS = 2_000, 7
 
@@ -46,10 +59,12 @@ def measure(door: Door | None = None, settings: Settings | None = None) -> dict[
 
 
 def made(destinations: tuple[str, ...]) -> tuple[Door, Settings]:
-    """A door without an outbox, and its configuration."""
+    """A door that stores nothing, and its configuration. Events get their pseudonyms as with an outbox."""
     with tempfile.TemporaryDirectory() as folder:
         settings = setup.load(setup.write(Path(folder), port=1, sink_port=2, destinations=destinations))
-    return Door(settings, None), settings
+    door = Door(settings, None)
+    door.setup = replace(door.setup, recall=Nobody())
+    return door, settings
 
 
 def _in_turn(door: Door, settings: Settings) -> float:

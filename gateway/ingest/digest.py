@@ -35,5 +35,6 @@ def _people(draft: Draft, setup: Setup, key: bytes, digests: dict[str, tuple[str
     """Whom the event is about. An identifier that no destination asks for names a person all the same."""
     if setup.unasked.digests.keys().isdisjoint(draft.user_data):
         return pseudonyms(key, digests)
-    more = hash_user_data(draft.user_data, setup.unasked, draft.source.default_country).digests
+    named = {name: value for name, value in draft.user_data.items() if name in setup.unasked.digests}
+    more = hash_user_data(named, setup.unasked, draft.source.default_country).digests
     return pseudonyms(key, {**digests, **more})

@@ -7,11 +7,11 @@ identifier and each rule that writes it in its own way.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gateway.privacy.hashing import DigestPlan, hash_user_data, rules_of
+from gateway.privacy.hashing import DigestPlan, hash_user_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,8 @@ IDENTIFIERS: Mapping[str, str] = {
     "external_id": "id_trimmed",
     "anonymous_id": "id_trimmed",
 }
+#: Each as BLAKE2b's personalisation, so that one digest under two names makes two pseudonyms.
+_PERSONAL = {name: name.encode() for name in IDENTIFIERS}
 #: Every rule by which a digest of each may have been made, by us or by a sender who hashes.
 _EVERY_RULE: Mapping[str, tuple[str, ...]] = {
     "email": ("email_plain", "email_gmail"),
@@ -44,7 +46,7 @@ class Person(NamedTuple):
 
 def pseudonym(key: bytes, identifier: str, digest: str) -> int:
     """One of a person's: a signed number of 64 bits. `digest`: lower-case hex."""
-    made = hashlib.blake2b(f"{identifier}:{digest}".encode(), key=key, digest_size=8)
+    made = blake2b(digest.encode(), digest_size=8, key=key, person=identifier.encode())
     return int.from_bytes(made.digest(), "little", signed=True)
 
 
@@ -52,10 +54,11 @@ def pseudonyms(key: bytes, digests: Mapping[str, tuple[str, ...]]) -> tuple[int,
     """Those of an event's digests, by rule (see `Event.digests`) or by key."""
     found: dict[int, None] = {}
     for label, made in digests.items():
-        identifier = rules_of(label)[0]
-        if identifier in IDENTIFIERS:
+        personal = _PERSONAL.get(label.partition(":")[0])
+        if personal is not None:
             for digest in made:
-                found[pseudonym(key, identifier, digest)] = None
+                hashed = blake2b(digest.encode(), digest_size=8, key=key, person=personal)
+                found[int.from_bytes(hashed.digest(), "little", signed=True)] = None
     return tuple(found)
 
 
