@@ -96,13 +96,13 @@ class World:
     def source(self) -> Source:
         return self.settings.sources["shop"]
 
-    def deliver(self) -> None:
+    def deliver(self, within_s: float = DEADLINE_S) -> None:
         """Run the dispatcher until no delivery waits."""
 
         async def run() -> None:
             network = {name: self.network(name) for name in PLATFORMS}
             dispatcher = Dispatcher(self.settings, self.outbox, network=network)
-            with anyio.fail_after(DEADLINE_S):
+            with anyio.fail_after(within_s):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(dispatcher.run)
                     while not self._settled():  # noqa: ASYNC110 - nothing tells when the last answer is recorded

@@ -116,7 +116,7 @@ class Run:
         self.look("answers", json.dumps(answer, ensure_ascii=False))
 
     def _deliver(self) -> None:
-        self.world.deliver()
+        self.world.deliver(within_s=300.0)
         for _, request in self.world.requests:
             self.sent += 1
             self.look("requests", f"{request.method} {request.url} {dict(request.headers)} {request.content.decode()}")
