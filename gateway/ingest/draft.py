@@ -52,6 +52,8 @@ class Setup:
     unasked: DigestPlan
     #: Who is remembered; `None` where nothing is stored.
     recall: Recall | None
+    #: Dotted canonical paths that no destination is sent: they are not stored either.
+    withheld: frozenset[str]
     #: The only query parameters that stay in URLs; `None` for all but personal data.
     url_parameters: frozenset[str] | None
 

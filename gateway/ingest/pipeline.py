@@ -18,6 +18,7 @@ from gateway.ingest.validate import validate
 from gateway.model.errors import EventInvalid, Fault
 from gateway.privacy.hashing import DigestPlan
 from gateway.privacy.identity import unasked
+from gateway.privacy.minimize import asked_for
 from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class Door:
 
     def __init__(self, settings: Settings, outbox: Outbox | None, clock: Callable[[], float] = time.time) -> None:
         instances = settings.enabled.values()
-        declared = [(instance.digests, instance.destination.clear) for instance in instances]
+        declared = [
+            (asked_for(one.digests, one.deny_fields), asked_for(one.destination.clear, one.deny_fields))
+            for one in instances
+        ]
         plan = DigestPlan.all(declared) if settings.privacy.all_digest_rules else DigestPlan.of(declared)
         parameters = settings.privacy.url_parameters
         self.gate = Gate(settings)
@@ -64,6 +68,7 @@ class Door:
             plan=plan,
             unasked=unasked(plan),
             recall=outbox,
+            withheld=frozenset.intersection(*(one.deny_fields for one in instances)) if instances else frozenset(),
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,
         )

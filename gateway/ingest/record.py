@@ -11,7 +11,7 @@ from gateway.ingest.misplaced import REMOVED, without_emails
 from gateway.model.event import Event
 from gateway.outbox import Record
 from gateway.outbox.packing import id_sum, key_hash
-from gateway.privacy.minimize import LIMITED_APP, without_click_ids, without_person
+from gateway.privacy.minimize import LIMITED_APP, without, without_click_ids, without_person
 from gateway.privacy.scrub import scrub_url, scrub_value
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ SHORT_LIVED = ("client_ip_address", "client_user_agent")
 NAMED = re.compile(r"\*|(?![0-9]{7,}$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Keys that stay of an event that nobody may have for want of consent: not those of a person, a device or a visit.
 ANONYMOUS: Mapping[str, frozenset[str]] = {"app": LIMITED_APP, "messaging": frozenset({"channel"})}
+
+#: Parts of an event, and addresses: what `fields` of a destination can keep from it without breaking the event.
+PARTS = frozenset({"user_data", "custom_data", "app", "messaging", "original_event"})
+WITHHOLDABLE = PARTS | {"event_source_url", "referrer_url"}
 
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -69,6 +73,8 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload["context"], removed = scrub_value(raw["context"])
         for tail in removed:
             draft.warn(f"/context{tail}", *REMOVED)
+    for path in setup.withheld:
+        _withhold(payload, clear, *path.split("."))
     source = draft.source
     return Record(
         dedup_key=key_hash(source.dedup_scope, raw["event_name"], draft.event_id),
@@ -86,6 +92,17 @@ def record(draft: Draft, setup: Setup) -> Record:
         ruling=setup.gate.ruling(draft, routing),
         strings=draft.seen.strings,
     )
+
+
+def _withhold(payload: dict[str, Any], clear: dict[str, str], head: str, *steps: str) -> None:
+    """Take out what no destination is sent. Digests and places were not made in the first place."""
+    if head == "user_data":
+        for key in steps[:1] or SHORT_LIVED:
+            clear.pop(key, None)
+    if head in WITHHOLDABLE and head in payload:
+        payload[head] = without(payload[head], [*steps]) if steps else {}
+        if not steps and head not in PARTS:
+            del payload[head]
 
 
 def _address(url: str, *, anonymous: bool) -> str:

@@ -64,10 +64,8 @@ class Lens:
     ) -> Lens:
         """From the rules a destination declares: match key → rule."""
         return cls(
-            {key: rule for key, rule in digests.items() if not deny & {"user_data", f"user_data.{key}"}},
-            tuple(
-                (key, f"{key}:{rule}") for key, rule in clear.items() if not deny & {"user_data", f"user_data.{key}"}
-            ),
+            asked_for(digests, deny),
+            tuple((key, f"{key}:{rule}") for key, rule in asked_for(clear, deny).items()),
             frozenset(path for path in deny if path.partition(".")[0] in Event.__slots__),
             limited_needs_ip,
             test_mode,
@@ -156,6 +154,11 @@ def _limited_consent(consent: Consent) -> Consent:
     )
 
 
+def asked_for(rules: Mapping[str, str], deny: frozenset[str]) -> dict[str, str]:
+    """Match key → rule, of those match keys that are not withheld."""
+    return {key: rule for key, rule in rules.items() if not deny & {"user_data", f"user_data.{key}"}}
+
+
 def _withhold(event: Event, deny: frozenset[str]) -> Event:
     """The event without the named fields; only the mappings on the way to one are copied."""
     changed: dict[str, Any] = {}
@@ -165,19 +168,20 @@ def _withhold(event: Event, deny: frozenset[str]) -> Event:
         if not rest:
             changed[head] = {} if isinstance(value, Mapping) else None
         elif isinstance(value, Mapping):
-            changed[head] = _without(value, rest.split("."))
+            changed[head] = without(value, rest.split("."))
     fields = {name: getattr(event, name) for name in Event.__slots__}
     return Event(**(fields | changed))
 
 
-def _without(value: Any, steps: list[str]) -> Any:
+def without(value: Any, steps: list[str]) -> Any:
+    """A value without what lies at the end of these steps, in each entry of a list; what is on the way is copied."""
     if isinstance(value, list | tuple):
-        return [_without(entry, steps) for entry in value]
+        return [without(entry, steps) for entry in value]
     if not isinstance(value, Mapping) or steps[0] not in value:
         return value
     if len(steps) == 1:
         return {key: entry for key, entry in value.items() if key != steps[0]}
-    return {**value, steps[0]: _without(value[steps[0]], steps[1:])}
+    return {**value, steps[0]: without(value[steps[0]], steps[1:])}
 
 
 def without_browser_ids(user_data: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,3 +158,37 @@ def test_name_and_id_make_the_dedup_key(at: Any) -> None:
     ]
     assert keys[0] == keys[3] == keys[4]
     assert len(set(keys)) == 3
+
+
+class TestWhatNoDestinationIsSent:
+    """`fields` of a destination keep something from it; what they keep from all of them is not stored."""
+
+    DENIED = (
+        "user_data.email", "user_data.gclid", "user_data.client_ip_address", "user_data.city",
+        "custom_data.contents.title", "event_source_url", "app.device_model", "messaging",
+    )  # fmt: skip
+
+    def stored(self, make: Any, **tables: Any) -> dict[str, Any]:
+        lines = {name: f"fields = {json.dumps(fields)}" for name, fields in tables.items()}
+        contents = [{"id": "a", "title": "Some Title"}, {"id": "b"}]
+        event = {**EVENT, "custom_data": {**EVENT["custom_data"], "contents": contents}}
+        found: dict[str, Any] = make(only=tuple(tables), tables=lines).stored(event)
+        return found
+
+    def test_is_not_stored(self, make: Any) -> None:
+        found = self.stored(make, meta=self.DENIED, google=(*self.DENIED, "user_data.phone"))
+        assert found["custom_data"]["contents"] == [{"id": "a"}, {"id": "b"}]
+        assert found["messaging"] == {}
+        assert not any(label.startswith("email:") for label in found["digests"])
+        assert any(label.startswith("phone:") for label in found["digests"])
+        assert "client_user_agent" in found["clear"]
+        for gone in ("G-click", "203.0.113.9", "springfield", "Springfield", "Some Title", "shop.example", "Phone 7"):
+            assert gone not in json.dumps(found)
+
+    def test_is_stored_for_who_is_sent_it(self, make: Any) -> None:
+        found = self.stored(make, meta=self.DENIED, google=())
+        assert found["custom_data"]["contents"][0]["title"] == "Some Title"
+        assert any(label.startswith("email:") for label in found["digests"])
+        assert found["event_source_url"].startswith("https://shop.example/thanks")
+        assert (found["user_data"]["gclid"], found["clear"]["client_ip_address"]) == ("G-click", "203.0.113.9")
+        assert found["messaging"] == TALK
