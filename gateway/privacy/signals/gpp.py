@@ -36,10 +36,17 @@ class _Layout:
     rest: int
     #: Whether a subsection tells of Global Privacy Control.
     gpc: bool = True
+    #: How many fields of two bits a subsection about sensitive data, which may be there, has behind its first bit.
+    sensitive_apart: int | None = None
 
 
 def _state(sensitive: int, children: int, rest: int = 4, *, gpc: bool = True) -> tuple[_Layout, ...]:
     return (_Layout(version=1, notices=3, opt_outs=2, sensitive=sensitive, children=children, rest=rest, gpc=gpc),)
+
+
+def _state_of_late() -> tuple[_Layout, ...]:
+    layout = _Layout(version=1, notices=5, opt_outs=2, sensitive=0, children=1, rest=1, gpc=False, sensitive_apart=8)
+    return (layout,)
 
 
 #: Section → the versions of it that are read.
@@ -58,17 +65,17 @@ LAYOUTS: Mapping[int, tuple[_Layout, ...]] = {
     15: _state(11, 3),
     16: _state(8, 1),
     17: _state(9, 5),
-    18: (_Layout(version=1, notices=4, opt_outs=2, sensitive=8, children=1, rest=3, gpc=False),),
+    18: (_Layout(version=1, notices=4, opt_outs=2, sensitive=8, children=1, rest=3),),
     19: _state(8, 1),
     20: _state(8, 3),
     21: _state(10, 5),
     22: _state(8, 1),
     23: _state(8, 1),
-    # the two fields before the notices are about the publisher's contract; how many tell of children is unverified
+    # the two fields before the notices are about the publisher's contract
     24: (_Layout(version=1, notices=5, opt_outs=2, sensitive=0, children=0, rest=1),),
-    25: (_Layout(version=1, notices=5, opt_outs=2, sensitive=0, children=1, rest=1, gpc=False),),
-    26: (_Layout(version=1, notices=5, opt_outs=2, sensitive=0, children=1, rest=1, gpc=False),),
-    27: (_Layout(version=1, notices=5, opt_outs=2, sensitive=0, children=1, rest=1, gpc=False),),
+    25: _state_of_late(),
+    26: _state_of_late(),
+    27: _state_of_late(),
 }
 
 
@@ -152,6 +159,11 @@ def _us(text: str, layouts: tuple[_Layout, ...]) -> UsSection:
 
 def _gpc(segments: list[str], layout: _Layout) -> bool:
     """Where a section can tell of Global Privacy Control it must: without that part, it may have been cut off."""
+    if layout.sensitive_apart is not None and len(segments) == 1:
+        bits = Bits(segments[0])
+        bits.flag()
+        bits.numbers(layout.sensitive_apart, 2)
+        return False
     if len(segments) != layout.gpc:
         raise Unreadable("not the subsections that it should have")
     if not segments:
