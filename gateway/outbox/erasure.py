@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import State
-from gateway.outbox import people, queries, standing
+from gateway.outbox import ledger, people, queries, standing
 from gateway.outbox.lanes import end_of_log
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def erase(outbox: Outbox, whos: Sequence[int], now: float, *, linked: bool
     more = await outbox.read(lambda db: _linked(db, others, seqs, end))
     if linked:
         seqs, whos, more = sorted({*seqs, *more}), [*whos, *others], []
-    count, held = await outbox.write(lambda db: _erase(db, seqs))
+    count, held = await outbox.write(lambda db: _erase(db, seqs, now))
     overwritten = await outbox.empty_wal()
     return Erased(now, count, len(more), len(whos), held, overwritten)
 
@@ -95,10 +95,11 @@ def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int
     return [seq for seq in sorted(found) if queries.event(db, seq) is not None]
 
 
-def _erase(db: Connection, seqs: Sequence[int]) -> tuple[int, dict[str, Held]]:
+def _erase(db: Connection, seqs: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:
     rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]  # others' retention is over
     held = _held(db, rows)
     delete(db, seqs)
+    ledger.note(db, "erasure", now, {"seqs": [row.seq for row in rows]})
     people.next_change(db)  # lanes that have read these events since the first step look again
     return len(rows), held
 

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from gateway.model.errors import OutboxError
+from gateway.outbox import ledger
 from gateway.outbox.files import private, synced
 from gateway.outbox.keys import Keys
 from gateway.outbox.packing import pack
@@ -93,6 +94,9 @@ def remember(db: Connection, whos: Sequence[int], said: Said, now: float) -> Den
             (who, change, now, denial.encoded() if denial else None),
         )
     db.execute("DELETE FROM person WHERE denied IS NULL AND erased_at IS NULL")
+    told = {"denied": sorted(said.denied), "granted": sorted(said.granted), "opted_out": said.opted_out}
+    to = {name: sorted(flags) for name, flags in sorted(said.to.items())}
+    ledger.note(db, "withdrawal" if said.denies else "grant", now, {**told, "destinations": to})
     return both(left)
 
 

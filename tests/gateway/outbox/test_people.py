@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import stat
 from contextlib import closing
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway.model.delivery import State
 from gateway.model.errors import OutboxError
-from gateway.outbox import Outbox, engine, lanes, people, queries, sqlite
+from gateway.outbox import Outbox, engine, lanes, ledger, people, queries, sqlite
 from gateway.outbox.engine import connect
 from gateway.outbox.erasure import erase
 from gateway.outbox.people import People, key_path
@@ -244,3 +245,15 @@ class TestErasure:
             db.execute("SELECT count(*) FROM event").fetchone()
             assert not wipe(outbox, 9).overwritten
         assert wipe(outbox, 9).overwritten
+
+    def test_stands_in_the_ledger_without_the_person(self, opened, record, put):
+        outbox = opened()
+        put(outbox, record("a", people=(9,)), record("b", people=(8,)))
+        outbox.write_blocking(lambda db: people.remember(db, [9], Said(denied=frozenset({"ad_storage"})), 40.0))
+        outbox.write_blocking(lambda db: people.remember(db, [9], Said(granted=frozenset({"ad_storage"})), 45.0))
+        wipe(outbox, 9)
+        with outbox.reading() as db:
+            rows = [row for row in ledger.rows(db) if row.kind in ("withdrawal", "grant", "erasure")]
+        assert [(row.kind, row.at) for row in rows] == [("withdrawal", 40.0), ("grant", 45.0), ("erasure", 50.0)]
+        assert [json.loads(row.entries)["denied"] for row in rows[:2]] == [["ad_storage"], []]
+        assert json.loads(rows[2].entries) == {"seqs": [1]}
