@@ -256,4 +256,4 @@ class TestErasure:
             rows = [row for row in ledger.rows(db) if row.kind in ("withdrawal", "grant", "erasure")]
         assert [(row.kind, row.at) for row in rows] == [("withdrawal", 40.0), ("grant", 45.0), ("erasure", 50.0)]
         assert [json.loads(row.entries)["denied"] for row in rows[:2]] == [["ad_storage"], []]
-        assert json.loads(rows[2].entries) == {"seqs": [1]}
+        assert json.loads(rows[2].entries) == {"events": 1}
