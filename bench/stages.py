@@ -109,7 +109,7 @@ def _mapping(door: Door, settings: object) -> None:
         raise SystemExit(f"the benchmark's event was refused: {taken.errors}")
     for name, instance in settings.enabled.items():  # type: ignore[attr-defined]
         claimer = Claimer(instance, door.gate)
-        event = read(taken.record.payload, taken.record.clear)
+        event = read(taken.record.payload, taken.record.clear, door.gate.keyring)
         view = claimer.view(event, limited=False)
         best = {"view": 1.0, "map": 1.0}
         for _ in range(ROUNDS):

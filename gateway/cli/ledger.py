@@ -30,8 +30,8 @@ def prove(
     from gateway.cli import proving
     from gateway.insight import proof
 
-    with opening.reading(config) as (_, db):
-        found = proof.prove(db, event_id)
+    with opening.reading(config) as (settings, db):
+        found = proof.prove(db, event_id, settings.privacy.keyring)
     if json:
         show.as_json({"event_id": event_id, "events": found})
     elif not found:
@@ -58,8 +58,8 @@ def verify(
     from gateway.outbox import anchor as anchors
 
     lines = anchors.read(anchor) if anchor is not None else []
-    with opening.reading(config) as (_, db):
-        found = proof.verify(db, lines)
+    with opening.reading(config) as (settings, db):
+        found = proof.verify(db, lines, settings.privacy.keyring)
     if json:
         show.as_json(proving.as_value(found))
     else:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.consent import SHIPPED_REGIONS, Policy, RegionRule, Requirement
+from gateway.privacy.sealing import NO_KEYS, Keyring
 from gateway.privacy.signals.heard import NOBODY, Vendor
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -82,6 +83,8 @@ class Privacy:
     ip_retention_s: float | None = None
     #: The only query parameters that stay in URLs; `None`: all but those that hold personal data.
     url_parameters: tuple[str, ...] | None = None
+    #: What stored payloads are encrypted with.
+    keyring: Keyring = NO_KEYS
     #: Digests are made by every known rule, not only by those that a configured destination needs.
     all_digest_rules: bool = False
     #: How long decisions are kept in the consent ledger.
@@ -231,6 +234,8 @@ def _printed(value: Any) -> Any:
         return dict.fromkeys(sorted(value), REDACTED)
     if isinstance(value, Destination):
         return value.name
+    if isinstance(value, Keyring):
+        return [REDACTED] * len(value.keys)
     if is_dataclass(value):
         return {
             one.name: _hidden(getattr(value, one.name)) if one.name in _SECRET_FIELDS else _printed(found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config import values
 from gateway.config.settings import ConsentSettings, OutboxSettings, Privacy, Server, Source
 from gateway.privacy.consent import SHIPPED_REGIONS, RegionRule
+from gateway.privacy.sealing import Keyring, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +67,6 @@ def sqlite_path(url: str) -> str:
 
 
 def privacy(table: Mapping[str, Any], folder: Path, faults: Faults) -> Privacy:
-    if "encryption_key" in table:
-        faults.add(("privacy", "encryption_key"), f"encryption of stored payloads {_NOT_BUILT}; remove the key")
     ip = table["ip_retention"]
     return Privacy(
         payload_retention_s=values.reading(
@@ -81,8 +80,15 @@ def privacy(table: Mapping[str, Any], folder: Path, faults: Faults) -> Privacy:
         ledger_retention_s=values.reading(
             values.duration, table["ledger_retention"], faults, ("privacy", "ledger_retention"), 0.0
         ),
+        keyring=Keyring(_encryption_keys(table, faults)),
         ledger_anchor=folder / table["ledger_anchor"] if "ledger_anchor" in table else None,
     )
+
+
+def _encryption_keys(table: Mapping[str, Any], faults: Faults) -> tuple[bytes, ...]:
+    several = _several(table.get("encryption_key", ()))
+    found = [values.reading(read_key, text, faults, ("privacy", "encryption_key"), None) for text in several]
+    return tuple(key for key in found if key is not None)
 
 
 def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:

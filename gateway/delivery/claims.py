@@ -16,6 +16,7 @@ from gateway.model.event import Event
 from gateway.outbox.lanes import Change, Due, Stored
 from gateway.outbox.packing import key_hash
 from gateway.privacy.minimize import Lens, after_withdrawal
+from gateway.privacy.sealing import Unopened
 from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Claimer:
         if stored.payload is None:
             return self._settled(stored, due, State.DEAD, "payload_gone", "its retention is over")
         try:
-            event = read(stored.payload, stored.clear)
+            event = read(stored.payload, stored.clear, self._gate.keyring)
+        except Unopened as error:
+            return self._settled(stored, due, State.DEAD, "unreadable", str(error))
         except msgspec.DecodeError:  # not as this version writes it
             return self._settled(stored, due, State.DEAD, "unreadable", "what is stored of it cannot be read")
         limited = entry is not None and entry[0] == "send_limited"

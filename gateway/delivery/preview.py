@@ -25,7 +25,7 @@ def preview(door: Door, taken: Taken, settings: Settings) -> dict[str, dict[str,
     """Instance → `{"request": {method, url, headers, json}}`, secrets redacted, or `{"skipped": {reason, detail}}`."""
     if taken.record is None:
         return {}
-    event = read(taken.record.payload, taken.record.clear)
+    event = read(taken.record.payload, taken.record.clear, door.gate.keyring)
     decided = read_decision(taken.record.decision)
     found = {}
     for name, instance in settings.enabled.items():

@@ -15,6 +15,7 @@ from gateway.model.delivery import Action, State
 from gateway.outbox import lanes, queries, standing
 from gateway.outbox.lanes import Change
 from gateway.outbox.people import denials_of
+from gateway.privacy.sealing import Unopened
 from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> in
         if payload is None:
             continue
         try:
-            event = read(payload, clear)
-        except msgspec.DecodeError:
+            event = read(payload, clear, gate.keyring)
+        except (msgspec.DecodeError, Unopened):
             continue
         for name, at in places.get(seq, {}).items():
             requirement = gate.requirements.get(name)

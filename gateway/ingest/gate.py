@@ -91,6 +91,8 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self.policy: Policy = settings.consent.policy
+        #: What stored payloads are read with.
+        self.keyring = settings.privacy.keyring
         self.instances: Mapping[str, Instance] = settings.enabled
         self.requirements: Mapping[str, Requirement] = {
             name: instance.requirement for name, instance in self.instances.items()

@@ -13,11 +13,13 @@ from gateway.outbox import Record
 from gateway.outbox.packing import id_sum, key_hash
 from gateway.privacy.minimize import LIMITED_APP, without, without_click_ids, without_person
 from gateway.privacy.scrub import scrub_url, scrub_value
+from gateway.privacy.sealing import PAYLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.ingest.draft import Draft, Setup
+    from gateway.privacy.sealing import Keyring
 
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
@@ -75,7 +77,7 @@ def record(draft: Draft, setup: Setup) -> Record:
             draft.warn(f"/context{tail}", *REMOVED)
     for path in setup.withheld:
         _withhold(payload, clear, *path.split("."))
-    source = draft.source
+    source, sealed = draft.source, setup.gate.keyring.seal(_encode(payload), PAYLOAD)
     return Record(
         dedup_key=key_hash(source.dedup_scope, raw["event_name"], draft.event_id),
         id_sum=id_sum(draft.event_id),
@@ -87,11 +89,16 @@ def record(draft: Draft, setup: Setup) -> Record:
         people=draft.people,
         decision=routing.data,
         consented=routing.sends,
-        payload=_encode(payload),
-        clear=_encode(clear) if clear else None,
+        payload=sealed,
+        clear=setup.gate.keyring.seal(_encode(clear), _of(sealed)) if clear else None,
         ruling=setup.gate.ruling(draft, routing),
         strings=draft.seen.strings,
     )
+
+
+def _of(payload: bytes) -> bytes:
+    """What binds the short-lived part to its event: how the payload ends, which is a tag where it is sealed."""
+    return b"clear" + payload[-16:]
 
 
 def _withhold(payload: dict[str, Any], clear: dict[str, str], head: str, *steps: str) -> None:
@@ -116,12 +123,15 @@ def _part(draft: Draft, key: str, *, anonymous: bool) -> Mapping[str, Any]:
     return part if draft.seen.click_ids else without_click_ids(part)
 
 
-def read(payload: bytes, clear: bytes | None) -> Event:
-    """The stored event as a value, with digests and places by rule. The inverse of `record`."""
-    event = _decode_event(payload)
+def read(payload: bytes, clear: bytes | None, keyring: Keyring) -> Event:
+    """The stored event as a value, with digests and places by rule. The inverse of `record`.
+
+    Raises `Unopened` for what is sealed and cannot be opened, `msgspec.DecodeError` for what is not as it is written.
+    """
+    event = _decode_event(keyring.open(payload, PAYLOAD))
     if clear is None:
         return event
-    kept = _decode_clear(clear)
+    kept = _decode_clear(keyring.open(clear, _of(payload)))
     for key in SHORT_LIVED:
         if key in kept:
             event.user_data[key] = kept.pop(key)  # type: ignore[index]  # just decoded: nobody else has it yet

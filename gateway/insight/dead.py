@@ -63,7 +63,7 @@ class Chosen:
 def groups(db: Connection, settings: Settings) -> list[Group]:
     """Dead letters by cause, the most frequent first; nothing personal in the platforms' words."""
     found = []
-    for group in queries.dead_groups(db):
+    for group in queries.dead_groups(db, settings.privacy.keyring):
         instance = settings.destinations.get(group.instance)
         docs = instance.destination.docs if instance is not None else ""
         told = {one.name: getattr(group, one.name) for one in fields(group)}

@@ -17,6 +17,7 @@ from gateway.outbox.people import denials_of
 from gateway.outbox.standing import AttemptRow
 from gateway.privacy.consent import STRINGS
 from gateway.privacy.minimize import after_withdrawal
+from gateway.privacy.sealing import Unopened
 from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Explainer:
 
     def __init__(self, settings: Settings) -> None:
         gate = Gate(settings)
-        self._policy = gate.policy
+        self._policy, self._keyring = gate.policy, gate.keyring
         self._instances = settings.enabled
         self._claimers = {name: Claimer(instance, gate) for name, instance in self._instances.items()}
 
@@ -116,7 +117,7 @@ class Explainer:
     def event(self, db: Connection, row: EventRow) -> Explained:
         """One event."""
         payload, clear = queries.payload(db, row.seq)
-        event = read(payload, clear) if payload is not None else None
+        event = self._read(payload, clear)
         about = (row.seq, row.event_id, row.event_name, row.source, row.received_at)
         deliveries = self._deliveries(db, row, event, denials_of(db, [row.seq]).get(row.seq))
         if event is None:
@@ -131,6 +132,12 @@ class Explainer:
             signals=_signals(event.consent),
             destinations=deliveries,
         )
+
+    def _read(self, payload: bytes | None, clear: bytes | None) -> Event | None:
+        try:
+            return read(payload, clear, self._keyring) if payload is not None else None
+        except Unopened:  # without its key it is as good as gone
+            return None
 
     def _deliveries(
         self, db: Connection, row: EventRow, event: Event | None, denial: Denial | None

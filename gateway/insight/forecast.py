@@ -16,6 +16,7 @@ from gateway.outbox import lanes, queries
 from gateway.outbox.lanes import Due, Stored
 from gateway.outbox.people import denials_of
 from gateway.privacy.minimize import after_withdrawal
+from gateway.privacy.sealing import Unopened
 from gateway.privacy.withdrawal import decide_with
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Forecast:
         made = claimer.claim(stored, self._decision(db, row.decision), self._clock(), Due(stored, 0, None, 0.0, False))
         if isinstance(made, Claim) and payload is not None:
             plan.sends.setdefault(instance, []).append(row.seq)
-            lacking = self._lacking(read(payload, clear), instance) + ([ADDRESSES] if clear is None else [])
+            lacking = self._lacking(read(payload, clear, self._gate.keyring), instance)
+            lacking += [ADDRESSES] if clear is None else []
             plan.lacking.update(f"{instance}: {key}" for key in lacking)
         elif made is not None and not isinstance(made, Claim):
             words = f"{instance} does not take {row.event_name}" if made.code == "event_not_mapped" else made.message
@@ -102,7 +104,10 @@ class Forecast:
         payload, clear = queries.payload(db, seq)
         if payload is None:
             return {"skipped": {"reason": "payload_gone"}}
-        event, one = read(payload, clear), self._instances[instance]
+        try:
+            event, one = read(payload, clear, self._gate.keyring), self._instances[instance]
+        except Unopened as error:
+            return {"skipped": {"reason": "unreadable", "detail": str(error)}}
         asked = (event.consent, event.region, one.requirement, self._gate.policy, event.received_at)
         denial = denials_of(db, [seq]).get(seq)
         decision = decide_with(denial, instance, *asked)

@@ -17,6 +17,7 @@ import msgspec
 from gateway.outbox import ledger, queries
 from gateway.outbox.ledger import INTAKE, REOPENED, WITH_EVENTS, Entry, Head, Kept, Row
 from gateway.privacy.consent import PURPOSES
+from gateway.privacy.sealing import NO_KEYS, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,18 +89,23 @@ _decode_payload = msgspec.json.Decoder(_Said).decode
 # The whole ledger.
 
 
-def verify(db: Connection, anchors: Sequence[Anchored] = ()) -> Checked:
-    """Check the chain, the rulings, every event that is there, and what was anchored."""
+def verify(db: Connection, anchors: Sequence[Anchored] = (), keyring: Keyring = NO_KEYS) -> Checked:
+    """Check the chain, the rulings, every event that is there, and what was anchored.
+
+    `keyring`: what payloads are sealed with; of one that cannot be opened the strings and signals are not compared.
+    """
     with ledger.one_moment(db):
         base, head = ledger.base(db), ledger.head(db)
         found = Checked(base.id, head.id, head.hash.hex())
-        _Check(db, found, base, anchors).run()
+        _Check(db, found, base, anchors, keyring).run()
     return found
 
 
 class _Check:
-    def __init__(self, db: Connection, found: Checked, base: Head, anchors: Sequence[Anchored]) -> None:
-        self._db = db
+    def __init__(
+        self, db: Connection, found: Checked, base: Head, anchors: Sequence[Anchored], keyring: Keyring
+    ) -> None:
+        self._db, self._keyring = db, keyring
         self._found = found
         self._base = base
         self._rulings = _rulings(db, found)
@@ -154,7 +160,7 @@ class _Check:
         self._next_seq = max(self._next_seq or 0, end)
         if self._first_kept is None or end <= self._first_kept:
             return
-        for one in ledger.kept(self._db, row.first_seq, end - 1):
+        for one in ledger.kept(self._db, row.first_seq, end - 1, self._keyring):
             self._event(row.id, one, entries[one.seq - row.first_seq])
 
     def _event(self, row: int, kept: Kept, entry: Entry) -> None:
@@ -172,7 +178,7 @@ class _Check:
         """Events that no row knows. Those without a salt may be from before there was a ledger."""
         if self._first_kept is None or last < self._first_kept:
             return
-        for one in ledger.kept(self._db, first, last):
+        for one in ledger.kept(self._db, first, last, self._keyring):
             if (one.salt is not None or not salted_only) and one.seq not in self._anew:
                 self._found.flaw("event_unknown", "no row of the ledger has this event", None, one.seq)
 
@@ -353,14 +359,14 @@ class Proof:
     chain: tuple[Link, ...] = ()
 
 
-def prove(db: Connection, event_id: str) -> list[Proof]:
-    """Every event with this id, oldest first."""
+def prove(db: Connection, event_id: str, keyring: Keyring = NO_KEYS) -> list[Proof]:
+    """Every event with this id, oldest first. `keyring`: what payloads are sealed with."""
     with ledger.one_moment(db):
-        return [_proof(db, one.seq) for one in queries.find(db, event_id)]
+        return [_proof(db, one.seq, keyring) for one in queries.find(db, event_id)]
 
 
-def _proof(db: Connection, seq: int) -> Proof:
-    (kept,) = ledger.kept(db, seq, seq)
+def _proof(db: Connection, seq: int, keyring: Keyring) -> Proof:
+    (kept,) = ledger.kept(db, seq, seq, keyring)
     about = (seq, kept.event_id, kept.event_name, kept.source, kept.received_at)
     row = ledger.row_of(db, seq)
     faults: list[Flaw] = []

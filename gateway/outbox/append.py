@@ -184,8 +184,9 @@ class Log:
         entry = _entry(seq, record, salt, ruling, received_at)
         self._ledger.write(db, REOPENED, now, [entry], [ruling])
         people.add_to(db, seq, record.people)
+        db.execute("DELETE FROM clear WHERE seq = ?", (seq,))  # it belonged to the first copy's payload
         if record.clear is not None:
-            db.execute("INSERT OR REPLACE INTO clear VALUES (?, ?)", (seq, record.clear))
+            db.execute("INSERT INTO clear VALUES (?, ?)", (seq, record.clear))
         for name in held:
             db.execute(
                 "INSERT OR IGNORE INTO delivery "

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.outbox.packing import pack, unpack
+from gateway.privacy.sealing import PAYLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.outbox.engine import Connection
+    from gateway.privacy.sealing import Keyring
 
 #: Bytes of a hash, of a salt.
 HASH, SALT = 32, 16
@@ -371,15 +373,16 @@ def rulings(db: Connection) -> dict[bytes, str]:
     return dict(db.execute("SELECT hash, data FROM ruling").fetchall())
 
 
-def kept(db: Connection, first: int, last: int) -> Iterator[Kept]:
-    """The events from one number to another that are still there."""
+def kept(db: Connection, first: int, last: int, keyring: Keyring) -> Iterator[Kept]:
+    """The events from one number to another that are still there; a payload that cannot be opened counts as gone."""
     found = db.execute(
         "SELECT e.seq, e.received_at, e.source, e.event_name, e.event_id, e.salt, e.payload, coalesce(d.data, '') "
         "FROM event e LEFT JOIN decision d ON d.id = e.decision WHERE e.seq BETWEEN ? AND ? ORDER BY e.seq",
         (first, last),
     )
     for row in found:
-        yield Kept(*row)
+        text = keyring.text(row[6], PAYLOAD) if row[6] is not None else None
+        yield Kept(*(*row[:6], None if text is None else text.encode(), row[7]))
 
 
 def first_kept(db: Connection) -> int | None:

@@ -14,6 +14,7 @@ from gateway.outbox.append import first_since
 from gateway.outbox.engine import Connection, connect, sqlite3, translated
 from gateway.outbox.migrations import migrations
 from gateway.outbox.packing import id_sum, key_hash, positions
+from gateway.privacy.sealing import NO_KEYS, PAYLOAD, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -191,11 +192,12 @@ def _where(fixed: Sequence[str], terms: Mapping[str, object]) -> tuple[str, list
 # Dead letters.
 
 
-_VALUE, _CURRENCY = (f"json_extract(CAST(e.payload AS TEXT), '$.custom_data.{key}')" for key in ("value", "currency"))
+_VALUE, _CURRENCY = (f"json_extract(opened(e.payload), '$.custom_data.{key}')" for key in ("value", "currency"))
 
 
-def dead_groups(db: Connection) -> list[DeadGroup]:
-    """Dead letters by cause, the most frequent first."""
+def dead_groups(db: Connection, keyring: Keyring = NO_KEYS) -> list[DeadGroup]:
+    """Dead letters by cause, the most frequent first; of sealed payloads the value is told with their keys only."""
+    db.create_function("opened", 1, lambda payload: None if payload is None else keyring.text(payload, PAYLOAD))
     rows = db.execute(
         f"SELECT l.instance, d.code, d.field, {_CURRENCY}, count(*), count({_VALUE}), sum({_VALUE}), "
         "min(d.changed_at), max(d.changed_at), d.message "  # the message of the row that has the maximum

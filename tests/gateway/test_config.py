@@ -1,5 +1,6 @@
 """gateway.toml and the environment → Settings, or every fault at once."""
 
+import base64
 import dataclasses
 import json
 from functools import partial
@@ -254,6 +255,7 @@ def test_what_should_be_a_table_and_is_none_is_refused(faults, text):
         '[destinations.acme]\naccount = "1"\ntoken = "S"',
         '[outbox]\nurl = "postgresql://user:SECRET@host/db"',
         '[privacy]\nencryption_key = "SECRET"',
+        '[privacy]\nencryption_key = "SECRETSECRETSECRETSECRETSECRET"',
         'server = "SECRET"',
         acme('base_url = "https://user:SECRET@api.example"'),
     ],
@@ -310,12 +312,28 @@ def test_a_destination_has_names_in_consent_strings(load):
     assert load(acme()).destinations["acme"].requirement.vendor == NOBODY
 
 
+@pytest.mark.parametrize("text", ["00112233" * 8, base64.b64encode(bytes(range(32))).decode()])
+def test_keys_for_payloads_come_in_two_spellings(load, text):
+    found = load(f'[privacy]\nencryption_key = ["{text}", "{"ab" * 32}"]')
+    assert [len(key) for key in found.privacy.keyring.keys] == [32, 32]
+    assert found.privacy.keyring.keys[1] == b"\xab" * 32
+    assert found.redacted()["privacy"]["keyring"] == ["***", "***"]
+    assert text not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["00112233" * 7, "zz" * 32, base64.b64encode(bytes(31)).decode(), "no key at all, 16+"]
+)
+def test_what_is_no_key_for_payloads_is_refused(faults, text):
+    found = faults(f'[privacy]\nencryption_key = "{text}"')
+    assert "openssl rand -base64 32" in found["privacy.encryption_key"]
+
+
 def test_what_is_not_built_says_so(faults):
     found = faults(
-        '[outbox]\nurl = "postgresql://db/x"\n[privacy]\nencryption_key = "k"\n'
-        f'[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n' + acme()
+        f'[outbox]\nurl = "postgresql://db/x"\n[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n' + acme()
     )
-    assert len(found) == 3
+    assert len(found) == 2
     assert all("is not built yet" in message for message in found.values())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.ingest.record import read
+from gateway.privacy.sealing import NO_KEYS
 
 PERSON = {
     "email": "jane.doe@example.com", "phone": "+1 212 555 0142", "external_id": "customer-77", "first_name": "Jane",
@@ -47,7 +48,7 @@ IN_THE_CLEAR = [
 
 def test_reads_back_as_it_was_stored(at: Any) -> None:
     record = at.take(EVENT).record
-    event = read(record.payload, record.clear)
+    event = read(record.payload, record.clear, NO_KEYS)
     assert (event.event_name, event.event_id, event.event_time) == ("Purchase", "o-1", 1_794_999_000)
     assert event.event_source_url == EVENT["event_source_url"]
     assert event.user_data["client_ip_address"] == "203.0.113.9"
