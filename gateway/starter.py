@@ -31,6 +31,8 @@ _TEXT = """\
 
 [privacy]
 # payload_retention = "7d"             # digests, click ids, what was bought; replay needs it
+# misplaced = "refuse"                 # personal data in URLs and free fields: refuse the event, not only remove it
+# encryption_key = "${{file:payload.key}}" # encrypts what is stored of events; `openssl rand -base64 32` makes one
 # ip_retention = "final"               # IP address, user agent: until the last delivery is final, or a duration
 # url_parameters = ["utm_source"]      # the only ones that stay in URLs; default: all but personal data
 # digest_rules = "configured"          # "all": a destination added later can be sent old events

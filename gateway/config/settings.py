@@ -83,6 +83,8 @@ class Privacy:
     ip_retention_s: float | None = None
     #: The only query parameters that stay in URLs; `None`: all but those that hold personal data.
     url_parameters: tuple[str, ...] | None = None
+    #: `remove` or `refuse`: what becomes of personal data where it does not belong.
+    misplaced: str = "remove"
     #: What stored payloads are encrypted with.
     keyring: Keyring = NO_KEYS
     #: Digests are made by every known rule, not only by those that a configured destination needs.

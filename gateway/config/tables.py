@@ -80,6 +80,7 @@ def privacy(table: Mapping[str, Any], folder: Path, faults: Faults) -> Privacy:
         ledger_retention_s=values.reading(
             values.duration, table["ledger_retention"], faults, ("privacy", "ledger_retention"), 0.0
         ),
+        misplaced=table["misplaced"],
         keyring=Keyring(_encryption_keys(table, faults)),
         ledger_anchor=folder / table["ledger_anchor"] if "ledger_anchor" in table else None,
     )

@@ -6,8 +6,10 @@ import re
 from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
+from gateway.model.errors import EventInvalid, Fault
 from gateway.privacy.personal import decoded, has_email
 from gateway.privacy.scrub import MARK, scrub_value
+from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
     from gateway.ingest.draft import Draft
@@ -61,3 +63,11 @@ def without_emails(draft: Draft, key: str, part: dict[str, Any]) -> dict[str, An
         if not gone:
             kept[name] = new
     return kept
+
+
+def refuse_misplaced(draft: Draft) -> None:
+    """Raise `EventInvalid` if anything was removed: where the operator would rather hear of it than send the rest."""
+    found = [one for one in draft.warnings if one.code == REMOVED[0]]
+    if found:
+        words = "holds personal data, which does not belong there: send it in user_data, or not at all"
+        raise EventInvalid(*(Fault(one.path, "personal_data", words) for one in found[:MAX_FAULTS]))

@@ -12,6 +12,7 @@ from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.ingest.enrich import enrich
 from gateway.ingest.gate import Gate, gate
+from gateway.ingest.misplaced import refuse_misplaced
 from gateway.ingest.recall import recall
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
@@ -72,6 +73,7 @@ class Door:
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,
         )
+        self._refuses_misplaced = settings.privacy.misplaced == "refuse"
         self._outbox = outbox
         self._clock = clock
 
@@ -92,7 +94,10 @@ class Door:
         try:
             for stage in STAGES:
                 stage(draft, self.setup)
-            return Taken(draft, record(draft, self.setup))
+            made = record(draft, self.setup)
+            if self._refuses_misplaced:
+                refuse_misplaced(draft)
+            return Taken(draft, made)
         except EventInvalid as error:
             return Taken(draft, None, error.faults)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from gateway.web.problem import FULL_S
 from gateway.web.telling import Seldom, request_id, tell_taken, tells_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.types import Scope
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 
 log = get_logger("web")
+
+#: Codes of faults that tell of personal data where it does not belong; list positions in their paths.
+MISPLACED = frozenset({"personal_data", "personal_data_removed"})
+POSITIONS = re.compile(r"/\d+(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,15 @@ class Service:
             if lane.state in ("paused", "broken")
         ]
 
+    def _tell_misplaced(self, results: Sequence[Mapping[str, Any]], source: str, door: str) -> None:
+        """Have the operator hear which source sends personal data in which field."""
+        for one in results:
+            for fault in (*one.get("warnings", ()), *one.get("errors", ())):
+                if fault["code"] in MISPLACED:
+                    path = POSITIONS.sub("", fault["path"])
+                    if count := self.seldom.count("personal_data_found", path, source):
+                        log.warning("personal_data_found", path=path, source=source, door=door, count=count)
+
     async def accept(
         self,
         effective: Effective,
@@ -133,6 +147,7 @@ class Service:
                     door=door,
                     request_id=request_id(scope),
                 )
+        self._tell_misplaced(answer["results"], source.name, door)
         if self.tells_all:
             tell_taken(scope, source.name, door, answer["results"], duration_s)
         return answer

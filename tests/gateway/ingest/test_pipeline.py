@@ -267,3 +267,38 @@ class TestAnyDocument:
             return
         for event in body.events:
             at.door.take(event, at.source, 1_795_000_000.0, odd=body.odd)
+
+
+class TestMisplaced:
+    """Personal data where it does not belong: removed, or the event is refused, as the operator has it."""
+
+    PLACES: ClassVar[dict[str, dict[str, Any]]] = {
+        "/event_source_url": {"event_source_url": "https://shop.example/?email=jane@example.com"},
+        "/referrer_url": {"referrer_url": "https://shop.example/?u=amFuZS5kb2VAZXhhbXBsZS5jb20="},
+        "/custom_data/note": {"custom_data": {"note": "call +1 212 555 0142"}},
+        "/custom_data/contents/1/title": {"custom_data": {"contents": [{"id": "1"}, {"title": "for j@example.com"}]}},
+        "/context/traits": {"context": {"traits": {"email": "jane@example.com"}}},
+        "/app/name": {"app": {"name": "jane@example.com"}},
+        "/messaging/page_id": {"messaging": {"page_id": "jane@example.com"}},
+        "/user_data/anonymous_id": {"user_data": {"anonymous_id": "jane@example.com"}},
+        "/user_data/city": {"user_data": {"city": "jane@example.com"}},
+    }
+
+    @pytest.mark.parametrize("path", PLACES)
+    def test_is_removed_with_a_warning(self, make: Any, path: str) -> None:
+        found = make().warnings({"event_name": "Lead", "event_id": "1", **self.PLACES[path]})
+        assert [code for where, code in found if where.startswith(path)] == ["personal_data_removed"]
+
+    @pytest.mark.parametrize("path", PLACES)
+    def test_is_refused_if_the_operator_wants_so(self, make: Any, path: str) -> None:
+        door = make(more='[privacy]\nmisplaced = "refuse"')
+        taken = door.take({"event_name": "Lead", "event_id": "1", **self.PLACES[path]})
+        assert taken.record is None
+        assert [one.code for one in taken.errors] == ["personal_data"]
+        assert taken.errors[0].path.startswith(path)
+        assert "jane" not in str(taken.errors)
+        assert door.take({"event_name": "Lead", "event_id": "1", "custom_data": {"note": "blue"}}).errors == ()
+
+    def test_where_it_belongs_it_is_welcome(self, make: Any) -> None:
+        door = make(more='[privacy]\nmisplaced = "refuse"')
+        assert door.take({"event_name": "Lead", "event_id": "1", "user_data": {"email": "jane@example.com"}}).record

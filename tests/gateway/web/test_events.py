@@ -1,11 +1,14 @@
 """`POST /v1/events` and `POST /v1/validate`."""
 
 import gzip
+import io
 import json
 
 import pytest
+import structlog
 import zstandard
 
+from gateway import log
 from gateway.model.errors import OutboxBusy, OutboxFailed, OutboxFull
 from gateway.web.body import Budget
 
@@ -250,3 +253,19 @@ async def test_validate_answers_200_even_if_all_are_refused(client):
     answer = await client.post("/v1/validate", json={"event_name": ""})
     assert answer.status_code == 200
     assert answer.json()["rejected"] == 1
+
+
+async def test_the_operator_hears_who_sends_personal_data_where(client, caplog):
+    lines = io.StringIO()
+    log.configure(stream=lines, console=False)
+    try:
+        contents = [{"id": "1"}, {"id": "2", "title": "for jane.doe@example.com"}]
+        for number in range(3):
+            await client.post(
+                "/v1/events", json={**PURCHASE, "event_id": str(number), "custom_data": {"contents": contents}}
+            )
+    finally:
+        structlog.reset_defaults()
+    told = [json.loads(line) for line in lines.getvalue().splitlines() if "personal_data_found" in line]
+    assert [(one["source"], one["path"]) for one in told] == [("web", "/custom_data/contents/title")]
+    assert "jane" not in lines.getvalue()
