@@ -44,8 +44,10 @@ class Keyring:
         name, nonce = name_of(self.keys[0]), os.urandom(_NONCE)
         return MARK + name + nonce + self._ciphers[name].encrypt(nonce, text, about)
 
-    def open(self, text: bytes, about: bytes) -> bytes:
+    def open(self, text: bytes | str, about: bytes) -> bytes:
         """The inverse; a text that is not sealed comes back as it is. Raises `Unopened`."""
+        if isinstance(text, str):  # somebody's hand was in the database
+            text = text.encode()
         if not text.startswith(MARK):
             return text
         name, rest = text[1 : 1 + _NAME], text[1 + _NAME :]
