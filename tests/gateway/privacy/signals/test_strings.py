@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from gateway.model.event import Consent
 from gateway.privacy.signals import Unreadable, read_additional, read_gpp, read_tcf
 from gateway.privacy.signals.bits import Bits
 from gateway.privacy.signals.gpp import LAYOUTS
-from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, NOBODY, Heard, Vendor, hear, say_of
+from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, NOBODY, NOTHING, Heard, Vendor, hear, say_of
 from tests.gateway.privacy.signals import writing
 
 AT = 1_795_300_000.0  # the day after the vectors were made
@@ -375,3 +376,83 @@ def test_all_strings_deny_together():
         gpp=writing.gpp({2: writing.tc_string({1, 7}, at=AT), 7: writing.us(7, [2, 1, 2])}),
     )
     assert found == Heard(denied=frozenset({"ad_user_data", "ad_personalization"}), opted_out=True)
+
+
+# Where each rule begins and ends, to the day.
+
+MIDNIGHT = AT // DAY * DAY
+
+
+@pytest.mark.parametrize("age_days", [0, 1, 395, 396, 397, 398])
+def test_a_string_is_valid_for_thirteen_months_from_its_last_change(age_days):
+    made = MIDNIGHT - age_days * DAY
+    for at in (MIDNIGHT, MIDNIGHT + DAY - 1):
+        assert bool(hear(Consent(tcf=writing.tc_string(at=made)), at).unread) == (age_days > 396)
+    assert hear(Consent(tcf=writing.tc_string(at=made - 1)), MIDNIGHT).unread.endswith("13 months") == (age_days >= 396)
+
+
+@pytest.mark.parametrize("ahead_days", [0, 1, 2, 3, 4])
+def test_a_clock_may_be_ahead_by_two_days(ahead_days):
+    for at in (MIDNIGHT, MIDNIGHT + DAY - 1):
+        found = hear(Consent(tcf=writing.tc_string(at=MIDNIGHT + ahead_days * DAY)), at)
+        assert bool(found.unread) == (ahead_days > 3)
+    later = hear(Consent(tcf=writing.tc_string(at=MIDNIGHT + 3 * DAY + 1)), MIDNIGHT)
+    assert "from the future" in later.unread
+
+
+def test_a_string_is_not_changed_before_it_is_made():
+    same, before = MIDNIGHT - 5 * DAY, MIDNIGHT - 6 * DAY
+    assert not hear(Consent(tcf=writing.tc_string(at=same, created=same)), AT).unread
+    assert not hear(Consent(tcf=writing.tc_string(at=same, created=before)), AT).unread
+    assert "before it was made" in hear(Consent(tcf=writing.tc_string(at=before, created=same)), AT).unread
+
+
+@pytest.mark.parametrize(("days", "must"), [(-1, False), (0, True), (1, True)])
+def test_from_march_2026_on_the_disclosed_vendors_must_be_there(days, must):
+    made = writing.tc_string(at=DISCLOSED_SINCE + days * DAY, disclosed=None)
+    assert bool(hear(Consent(tcf=made), DISCLOSED_SINCE + 10 * DAY).unread) is must
+    assert datetime(2026, 3, 1, tzinfo=UTC).timestamp() == DISCLOSED_SINCE
+
+
+@pytest.mark.parametrize(("policy", "valid"), [(2, False), (3, False), (4, True), (5, True)])
+def test_a_policy_before_version_2_2_is_not_valid(policy, valid):
+    assert bool(hear(Consent(tcf=writing.tc_string(policy=policy)), AT).unread) is not valid
+
+
+@pytest.mark.parametrize(
+    ("sid", "denied", "opted_out"),
+    [
+        ((), True, True), ((-1,), True, True), ((0,), True, True), ((2,), True, False), ((8,), False, True),
+        ((2, 8), True, True), ((-1, 8), False, True), ((0, 2), True, False),
+    ],
+)  # fmt: skip
+def test_only_the_sections_that_apply_are_heard(sid, denied, opted_out):
+    gpp = writing.gpp({2: writing.tc_string([1, 3, 4]), 8: writing.us(8, [1, 2])})
+    found = hear(Consent(gpp=gpp, gpp_sid=sid), AT)
+    assert (found.unread, "ad_user_data" in found.denied, found.opted_out) == ("", denied, opted_out)
+    assert bool(found.tcf) is denied
+
+
+def test_a_section_that_applies_and_is_not_there_is_a_denial():
+    found = hear(Consent(gpp=writing.gpp({8: writing.us(8, [2, 2])}), gpp_sid=(2,)), AT)
+    assert "not in it" in found.unread
+    assert not hear(Consent(gpp=writing.gpp({8: writing.us(8, [2, 2])}), gpp_sid=(8,)), AT).unread
+
+
+def test_what_cannot_be_used_is_named():
+    for name, text in (("tcf", "x"), ("gpp", "x"), ("additional_consent", "x")):
+        assert f"`{name}`" in hear(Consent(**{name: text}), AT).unread
+    assert hear(Consent(), AT) is NOTHING
+    assert hear(Consent(ad_storage="granted"), AT) is NOTHING
+
+
+def test_the_version_of_additional_consent_is_kept():
+    assert read_additional("1~89").version == 1
+    assert read_additional("2~89~dv.").version == 2
+
+
+def test_the_empty_text_and_other_letters_are_told_apart():
+    with pytest.raises(Unreadable, match="empty"):
+        Bits("")
+    with pytest.raises(Unreadable, match="not base64url"):
+        Bits("a+b")
