@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: An entry of `intake.people`: a pseudonym, and the event's offset from the group's first.
 _ENTRY = struct.Struct("<qI")
 KEY_BYTES = 32
+#: More pseudonyms than these are looked for entry by entry, whatever their number.
+FEW = 20
 #: No event has a greater number.
 _EVERY = 2**62
 
@@ -127,9 +129,12 @@ def packed(people: Iterable[Sequence[int]]) -> bytes | None:
 def events_about(db: Connection, whos: Collection[int], *, after: int = 0, up_to: int = _EVERY) -> list[int]:
     """Numbers of all events behind `after` and up to `up_to` that are about somebody with one of these pseudonyms."""
     found: set[int] = set()
-    needles = [pack("q", (who,)) for who in whos]
+    wanted, needles = set(whos), [pack("q", (who,)) for who in whos]
     for first, people in _groups(db, after + 1, up_to):
-        found.update(first + offset for needle in needles for offset in _offsets(people, needle))
+        if len(needles) > FEW:
+            found.update(first + offset for who, offset in _ENTRY.iter_unpack(people) if who in wanted)
+        else:
+            found.update(first + offset for needle in needles for offset in _offsets(people, needle))
     return sorted(seq for seq in found if after < seq <= up_to)
 
 

@@ -171,7 +171,6 @@ class Writer:
             with transaction(self._db):
                 self._log.sync(self._db)
                 results = self._work(group)
-            self._log.hear(self._db)
         except Exception as error:
             self._log.forget()
             ours = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
@@ -183,6 +182,8 @@ class Writer:
             if len(group) > 1 and not shared:
                 return [outcome for job in group for outcome in self._commit([job])]
             return [(job, None, ours) for job in group]
+        with contextlib.suppress(sqlite3.Error):  # it is committed; what is not heard now is with the next group
+            self._log.hear(self._db)
         return [(job, result, None) for job, result in zip(group, results, strict=True)]
 
     def _without_space(self, group: list[_Job], error: OutboxFull) -> list[tuple[_Job, Any, Exception | None]]:

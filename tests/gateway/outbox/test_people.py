@@ -95,6 +95,8 @@ class TestIndex:
                 expected = [seq for seq, mine in about.items() if of(who) in mine]
                 assert people.events_about(db, [of(who)]) == expected
                 assert people.events_about(db, [of(who)], after=20, up_to=200) == [n for n in expected if 20 < n <= 200]
+                many = [of(who), *range(people.FEW)]
+                assert people.events_about(db, many, after=20, up_to=200) == [n for n in expected if 20 < n <= 200]
             seqs = [3, 9, 10, 300, 351]
             assert people.people_of(db, seqs) == {seq: about[seq] for seq in seqs if about[seq]}
 
