@@ -76,7 +76,7 @@ class OutboxSettings:
 class Privacy:
     """`[privacy]`: what is kept of people, and how long."""
 
-    #: How long the payload of an event is kept after its last delivery is final.
+    #: How long after its acceptance the payload of an event is kept, and longer while a delivery of it waits.
     payload_retention_s: float = 7 * 86400.0
     #: How long after receipt IP address, user agent and places in the clear are kept; `None`: until the last
     #: delivery is final.
