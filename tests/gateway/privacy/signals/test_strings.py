@@ -436,6 +436,8 @@ def test_only_the_sections_that_apply_are_heard(sid, denied, opted_out):
 def test_a_section_that_applies_and_is_not_there_is_a_denial():
     found = hear(Consent(gpp=writing.gpp({8: writing.us(8, [2, 2])}), gpp_sid=(2,)), AT)
     assert "not in it" in found.unread
+    nobodys = hear(Consent(gpp=writing.gpp({8: writing.us(8, [2, 2])}), gpp_sid=(1,)), AT)
+    assert "not in it" in nobodys.unread
     assert not hear(Consent(gpp=writing.gpp({8: writing.us(8, [2, 2])}), gpp_sid=(8,)), AT).unread
 
 
