@@ -89,3 +89,10 @@ def test_explain_tells_what_was_taken_back(stage, answer):
     plan = answer("replay", "--since", "1d", "--again", "--yes")
     assert {one["code"] for one in plan["left"]} == {"consent_withdrawn"}
     assert json.dumps(plan).count("jane") == 0
+
+
+def test_where_there_is_no_outbox_none_is_made(stage, gateway):
+    code, out, err = gateway("erase", "--email", "jane.doe@example.com")
+    assert (code, out) == (1, "")
+    assert "there is no outbox yet" in err
+    assert not (stage.folder / "gateway.db").exists()
