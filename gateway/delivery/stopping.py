@@ -6,12 +6,13 @@ to them late.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.ingest.record import read
-from gateway.model.delivery import Action, State
+from gateway.model.delivery import OPEN_STATES, Action, State
 from gateway.outbox import lanes, queries, standing
 from gateway.outbox.lanes import Change
 from gateway.outbox.people import denials_of
@@ -24,15 +25,12 @@ if TYPE_CHECKING:
     from gateway.ingest.gate import Gate
     from gateway.outbox.engine import Connection
 
-#: States that a delivery can be stopped in.
-OPEN = (State.QUEUED, State.WAITING)
 
-
-def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> int:
-    """Cancel what may not go any more of these events. Returns how many deliveries were."""
+def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> Counter[tuple[str, str]]:
+    """Cancel what may not go any more of these events. Returns instance and reason → how many deliveries were."""
     events = [row for seq in seqs if (row := queries.event(db, seq)) is not None]
     places, ids = standing.standings(db, events), standing.lane_rows(db)
-    denials, stopped = denials_of(db, seqs), 0
+    denials, stopped = denials_of(db, seqs), Counter[tuple[str, str]]()
     for seq, denial in denials.items():
         payload, clear = queries.payload(db, seq)
         if payload is None:
@@ -43,7 +41,7 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> in
             continue
         for name, at in places.get(seq, {}).items():
             requirement = gate.requirements.get(name)
-            if at.state not in OPEN or requirement is None:
+            if at.state not in OPEN_STATES or requirement is None:
                 continue
             asked = (event.consent, event.region, requirement, gate.policy, event.received_at)
             decision = decide_with(denial, name, *asked)
@@ -53,5 +51,5 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> in
                     seq, State.CANCELLED, *past, code=decision.reason, message=decision.rule, policy=gate.fingerprint
                 )
                 lanes.record(db, ids[name].id, cursor=None, tried=None, settled=(), changes=[change], now=now)
-                stopped += 1
+                stopped[name, decision.reason] += 1
     return stopped

@@ -137,7 +137,7 @@ def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, An
         one_stored = next(stored)
         if one_stored.erased:
             counts["rejected"] += 1
-            results.append(rejected(index, Taken(one.draft, None, (ERASED,))))
+            results.append(rejected(index, one._replace(record=None, errors=(ERASED,))))
         elif one_stored.duplicate:
             counts["duplicates"] += 1
             results.append({"index": index, "event_id": one.draft.event_id, "status": "duplicate"})

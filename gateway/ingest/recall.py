@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.privacy.consent import may_use_click_ids
-from gateway.privacy.minimize import without_browser_ids
-from gateway.privacy.scrub import scrub_url
+from gateway.privacy.minimize import address_without_click_ids, without_browser_ids
 
 if TYPE_CHECKING:
     from gateway.ingest.draft import Draft, Setup
@@ -28,9 +27,5 @@ def recall(draft: Draft, setup: Setup) -> None:
     if not may_use_click_ids(consent, draft.seen.region, setup.gate.policy, draft.received_at):
         draft.seen = replace(draft.seen, click_ids=False)
         draft.user_data = without_browser_ids(draft.user_data)
-        draft.event_source_url = _without_click_ids(draft.event_source_url)
-        draft.referrer_url = _without_click_ids(draft.referrer_url)
-
-
-def _without_click_ids(url: str | None) -> str | None:
-    return url if url is None else scrub_url(url, keep_click_ids=False)[0]
+        draft.event_source_url = address_without_click_ids(draft.event_source_url)
+        draft.referrer_url = address_without_click_ids(draft.referrer_url)

@@ -54,6 +54,10 @@ FINAL_STATES = frozenset(
 )
 
 
+#: States of what is still to be sent.
+OPEN_STATES = frozenset({State.QUEUED, State.WAITING})
+
+
 class Kind(StrEnum):
     """The verdicts: what a platform's answer means for the delivery."""
 

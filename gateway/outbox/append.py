@@ -122,7 +122,7 @@ class Log:
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
-            if self._is_of_the_past(db, record):
+            if is_of_the_past(db, self._people, record):
                 results.append(Appended(0, False, erased=True))
                 continue
             key = record.dedup_key
@@ -143,11 +143,6 @@ class Log:
         for record, earlier in consented:
             self._reopen(db, record, earlier)
         return results
-
-    def _is_of_the_past(self, db: Connection, record: Record) -> bool:
-        """Whether its person was erased since it happened."""
-        erased = people.erased_at(db, known) if (known := self._people.among(record.people)) else None
-        return erased is not None and record.event_time <= erased
 
     def sweep(self, db: Connection, slices: int, index: int) -> None:
         """Drop keys past the dedup window from slice `index` of `slices` of the index."""
@@ -246,6 +241,12 @@ class Log:
             self._decisions.clear()
         self._decisions[data] = number
         return int(number)
+
+
+def is_of_the_past(db: Connection, known: People, record: Record) -> bool:
+    """Whether its person was erased since it happened."""
+    erased = people.erased_at(db, whos) if (whos := known.among(record.people)) else None
+    return erased is not None and record.event_time <= erased
 
 
 def _entry(seq: int, record: Record, salt: bytes, ruling: Ruling, received_at: float) -> ledger.Entry:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.model.delivery import State
+from gateway.model.delivery import OPEN_STATES, State
 from gateway.outbox import ledger, people, queries, standing
 from gateway.outbox.lanes import end_of_log
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gateway.outbox.queries import EventRow
     from gateway.outbox.sqlite import Outbox
 
-#: The platform has it, as far as it has said; it was still to get it.
-HELD, OPEN = (State.DELIVERED, State.RECEIVED), (State.QUEUED, State.WAITING)
+#: The platform has it, as far as it has said.
+HELD = (State.DELIVERED, State.RECEIVED)
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ def _held(db: Connection, rows: Sequence[EventRow]) -> dict[str, Held]:
             elif row.seq in unseen.get(name, ()):
                 found.setdefault(name, Held()).unsure += 1
                 found[name].add(row.received_at)
-            elif at.state in OPEN:
+            elif at.state in OPEN_STATES:
                 found.setdefault(name, Held()).stopped += 1
     return found
 

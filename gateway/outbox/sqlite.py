@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
-from gateway.outbox.append import Appended, Log, Record
+from gateway.outbox.append import Appended, Log, Record, is_of_the_past
 from gateway.outbox.engine import Connection, checkpoint, connect, empty_wal, lease_of, sqlite3, translated
 from gateway.outbox.migrations import check_shape, migrate
 from gateway.outbox.people import People, denial_of
@@ -155,6 +155,12 @@ class Outbox:
             return None
         with self.reading() as db:
             return denial_of(db, known)
+
+    def is_of_the_past(self, record: Record) -> bool:
+        """Whether its person was erased since it happened, so that it would not be stored."""
+        with self.reading() as db:
+            self.people.hear(db)
+            return is_of_the_past(db, self.people, record)
 
     def take_lease(self) -> bool:
         """Become the one dispatcher of this outbox; `False` while another process is.

@@ -88,7 +88,7 @@ class Lens:
             digests = {key: value for key, value in digests.items() if key in LIMITED_DIGESTS}
             clear = {key: value for key, value in clear.items() if key in LIMITED_CLEAR}
             user_data = self._limited(user_data, region)
-            url, referrer = _without_click_ids(url), _without_click_ids(referrer)
+            url, referrer = address_without_click_ids(url), address_without_click_ids(referrer)
             app = {key: value for key, value in app.items() if key in LIMITED_APP}
             messaging = {key: value for key, value in messaging.items() if key == "channel"}
             custom_data = without_person(custom_data)
@@ -136,8 +136,8 @@ def after_withdrawal(event: Event, denial: Denial, instance: str, policy: Policy
         event,
         consent=consent,
         user_data=without_browser_ids(event.user_data),
-        event_source_url=_without_click_ids(event.event_source_url),
-        referrer_url=_without_click_ids(event.referrer_url),
+        event_source_url=address_without_click_ids(event.event_source_url),
+        referrer_url=address_without_click_ids(event.referrer_url),
         app=without_click_ids(event.app),
         messaging=without_click_ids(event.messaging),
     )
@@ -202,5 +202,6 @@ def without_click_ids(part: Mapping[str, Any]) -> Mapping[str, Any]:
 _CLICK_PARTS = frozenset({"ctwa_clid", "install_referrer", "campaign_ids", "attribution"})
 
 
-def _without_click_ids(url: str | None) -> str | None:
+def address_without_click_ids(url: str | None) -> str | None:
+    """An address without the parameters that name a click."""
     return url if url is None else scrub_url(url, keep_click_ids=False)[0]

@@ -8,7 +8,7 @@ import anyio.lowlevel
 
 from gateway.delivery.preview import preview
 from gateway.ingest.decode import Body, read_body
-from gateway.ingest.pipeline import Taken, accepted, rejected
+from gateway.ingest.pipeline import ERASED, Taken, accepted, rejected
 from gateway.web.body import Reading, Receive
 from gateway.web.doors import content_type, send_answer
 from gateway.web.keys import Kind, key_in
@@ -45,10 +45,10 @@ async def validate(request: Request) -> Json:
     with Reading(request.scope, request.receive, service.budget, server.max_body_bytes, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, content_type(headers), "", max_bytes=server.max_body_bytes, max_events=server.max_events)
-        return Json(await what_if(effective, body, source))
+        return Json(await what_if(service, effective, body, source))
 
 
-async def what_if(effective: Effective, body: Body, source: Source) -> dict[str, Any]:
+async def what_if(service: Service, effective: Effective, body: Body, source: Source) -> dict[str, Any]:
     """The answer of `POST /v1/validate`.
 
     Only the outbox knows what came before, so that duplicates are found within the body alone.
@@ -61,6 +61,9 @@ async def what_if(effective: Effective, body: Body, source: Source) -> dict[str,
         if taken.record is None:
             counts["rejected"] += 1
             results.append(rejected(index, taken))
+        elif service.outbox.is_of_the_past(taken.record):
+            counts["rejected"] += 1
+            results.append(rejected(index, taken._replace(record=None, errors=(ERASED,))))
         elif taken.record.dedup_key in seen:
             counts["duplicates"] += 1
             results.append({"index": index, "event_id": taken.draft.event_id, "status": "duplicate"})

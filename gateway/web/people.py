@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.delivery.ends import Ended
 from gateway.delivery.stopping import stop_open
 from gateway.ingest.about import About, read_about, read_object
 from gateway.ingest.gate import parse_consent
@@ -14,6 +16,7 @@ from gateway.ingest.pipeline import faults
 from gateway.ingest.problem import RequestRefused
 from gateway.insight.receipt import receipt
 from gateway.log import get_logger
+from gateway.model.delivery import State
 from gateway.model.errors import Fault
 from gateway.outbox import people, standing
 from gateway.outbox.erasure import erase
@@ -77,17 +80,19 @@ async def _remember(
         if not heard.denies:
             raise RequestRefused(403, "denials_only", "with a public key only denials count")
         heard = Said(heard.denied, opted_out=heard.opted_out or None, to=heard.to)
-    whos, stopped = about.pseudonyms, 0
+    whos, stopped = about.pseudonyms, Counter[tuple[str, str]]()
     async with service.one_person:
         left = await outbox.write(lambda db: people.remember(db, whos, heard, now))
         if heard.denies:
             seqs = await outbox.read(lambda db: people.events_about(db, whos, after=standing.first_open(db)))
-            stopped = await outbox.write(lambda db: stop_open(db, gate, seqs, now)) if seqs else 0
-    log.info("consent_said", source=source.name, count=stopped)
+            stopped = await outbox.write(lambda db: stop_open(db, gate, seqs, now))
+    for (instance, reason), count in stopped.items():
+        service.metrics.ended(Ended(instance, State.CANCELLED, reason, count))
+    log.info("consent_said", source=source.name, count=stopped.total())
     told_warnings = faults(warnings)
     if public:  # what was known of the person before, and what waits, is nothing for a browser
         return {"remembered": told(Denial().after(heard)), "warnings": told_warnings}
-    return {"remembered": told(left), "stopped": stopped, "warnings": told_warnings}
+    return {"remembered": told(left), "stopped": stopped.total(), "warnings": told_warnings}
 
 
 def told(denial: Denial | None) -> dict[str, Any]:

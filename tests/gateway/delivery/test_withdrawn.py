@@ -31,7 +31,8 @@ async def take_back(world, who=JANE, *, stop=False, outbox=None, **consent):
         await outbox.write(lambda db: people.remember(db, mine, heard, now))
         if stop:
             gate = Gate(world.settings)
-            return await outbox.write(lambda db: stop_open(db, gate, people.events_about(db, mine), now))
+            done = await outbox.write(lambda db: stop_open(db, gate, people.events_about(db, mine), now))
+            return done.total()
     return 0
 
 

@@ -36,6 +36,8 @@ class TestConsent:
         assert answer.json() == {"remembered": remembered, "stopped": 1, "warnings": []}
         with outbox.reading() as db:
             assert db.execute("SELECT state, code FROM delivery").fetchall() == [("cancelled", "consent_withdrawn")]
+        told = 'gateway_deliveries_ended_total{code="consent_withdrawn",instance="acme",state="cancelled"} 1.0'
+        assert told in (await client.get("/metrics")).text
         assert (await post(client, "b"))["destinations"] == {"acme": "skipped:consent"}
 
     async def test_a_newer_grant_ends_it(self, client):
@@ -153,6 +155,13 @@ class TestErasure:
         await erase(client, {"user_data": JANE})
         late = await post(client, "a", event_time=1_700_000_000)
         assert (late["status"], late["errors"][0]["code"]) == ("rejected", "person_erased")
+
+    async def test_is_foretold_by_validate(self, client):
+        await erase(client, {"user_data": JANE})
+        event = {"event_name": "Lead", "event_id": "a", "user_data": JANE, "consent": GRANTED}
+        told = (await client.post("/v1/validate", json=[{**event, "event_time": 1_700_000_000}, event])).json()
+        assert [one["status"] for one in told["results"]] == ["rejected", "accepted"]
+        assert told["results"][0]["errors"][0]["code"] == "person_erased"
 
     async def test_takes_linked_events_along_if_asked(self, client):
         await post(client, "a", user_data={**JANE, "external_id": "7"})
