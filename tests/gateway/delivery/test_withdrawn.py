@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import anyio
 import pytest
 
 from gateway.delivery.stopping import stop_open
 from gateway.ingest.gate import Gate
 from gateway.model.event import Consent
-from gateway.outbox import people, standing
+from gateway.outbox import erasure, people, repair, standing
 from gateway.outbox.erasure import erase
 from gateway.privacy.identity import person
 from gateway.privacy.withdrawal import said
@@ -279,6 +281,9 @@ async def test_what_was_stopped_under_way_is_not_tried_again(world):
     async with world.running():
         await world.clock.pass_s(1.0)
         assert await take_back(world, stop=True) == 1
+        await world.clock.pass_s(3.0)  # the platform has asked to be asked again, and it is not time yet
+        assert world.platform.requests == [["a"]]
+        assert world.states("a") == ["cancelled"]
         await world.clock.pass_s(3_600)
     assert world.states("a") == ["cancelled"]
     assert world.platform.requests == [["a"]]
@@ -312,3 +317,33 @@ async def test_a_flag_that_is_taken_back_is_not_told_as_granted(world, use):
     assert [(one, told, "gclid" in ids) for one, told, ids in seen] == [("a", "denied", False), ("b", "denied", False)]
     with world.outbox.reading() as db:
         assert b"click-1" not in db.execute("SELECT payload FROM event WHERE event_id = 'b'").fetchone()[0]
+
+
+async def test_what_a_lane_reads_while_an_erasure_is_under_way_does_not_go(world, use):
+    world.configured(use(batch_size=10, linger_s=5.0))
+    await world.post("a", user_data=JANE, consent=GRANTED)
+    await world.post("b", user_data=JOAN, consent=GRANTED)
+    now, mine = world.clock.now(), whos(world, JANE)
+    with world.clock.working():
+        await world.outbox.write(lambda db: erasure._begin(db, mine, now))
+    async with world.running():
+        await world.clock.pass_s(1.0)  # claimed with what is known so far
+        with world.clock.working():
+            await world.outbox.write(lambda db: erasure._erase(db, [1], now))
+        await world.clock.until(world.settled("b"))
+    assert world.platform.taken == ["b"]
+
+
+async def test_without_its_person_an_event_keeps_the_denial_itself(world, use):
+    """It could go to a destination that comes later: nobody could look up any more whose it was."""
+    await take_back(world)
+    await world.post("a", user_data=JANE, consent=GRANTED)
+    with world.outbox.reading() as db:
+        stored = json.loads(db.execute("SELECT payload FROM event").fetchone()[0])
+    assert (stored["consent"]["ad_user_data"], stored["digests"]) == ("denied", {})
+    world.configured(use("acme"), use("later"))
+    with world.clock.working():
+        await world.outbox.write(lambda db: repair.replay(db, "later", [1], world.clock.now(), lambda at: True))
+    async with world.running():
+        await world.clock.until(world.settled("a", instance="later"))
+    assert (world.states("a", instance="later"), world.platform.taken) == (["cancelled"], [])
