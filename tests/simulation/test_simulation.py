@@ -28,7 +28,7 @@ from tests.simulation.running import digest
 #: The seeds are run in so many tests, which may be spread over processes.
 PARTS = 4
 #: Broken code is to be found out within so many seeds.
-WITHIN = 400
+WITHIN = 200
 
 
 @pytest.mark.parametrize("part", range(PARTS))

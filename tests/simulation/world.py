@@ -200,7 +200,9 @@ class Simulation:
         peer.not_before = {one: at for one, at in peer.not_before.items() if waits.get(one, 0.0) >= at - 0.001}
         for one, where in self.standings().items():
             at = where.get(name)
-            if peer.taken[one] and at is not None and at.state not in FINAL_STATES:
+            # what was stopped while its request was under way: the answer that would have said so died with the process
+            lost = at is not None and at.code == "consent_withdrawn"
+            if peer.taken[one] and at is not None and (at.state not in FINAL_STATES or lost):
                 peer.spare[one] += at.state is not State.RECEIVED
 
     async def post(self) -> None:
@@ -446,7 +448,7 @@ class Simulation:
 
     #: What may happen next, and how likely.
     STEPS = (
-        (post, 8), (pass_time, 8), (change_mood, 5), (crash, 3), (restart, 1), (forget, 3), (put_back, 2),
+        (post, 8), (pass_time, 8), (change_mood, 5), (crash, 3), (restart, 1), (forget, 4), (put_back, 2),
         (change_policy, 1), (reconfigure, 2), (fill_disk, 1), (post_elsewhere, 2), (set_clock, 1),
         (say_of_consent, 2), (erase, 1),
     )  # fmt: skip
@@ -456,6 +458,8 @@ class Simulation:
     async def run(self) -> None:
         """Go through the schedule, which is as long as the seed says, then let everything come to its end."""
         functions, weights = zip(*self.STEPS, strict=True)
+        for one in self.instances.values():
+            self.say(f"{one.name}: batches of {one.batch_size} after {one.linger_s} s, {one.max_concurrency} at once")
         self.start()
         try:
             for _ in range(self.rng.choice(LENGTHS)):
