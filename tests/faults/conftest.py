@@ -89,6 +89,29 @@ class Sink(ThreadingHTTPServer):
         #: Cleared: answers wait.
         self.answering = threading.Event()
         self.answering.set()
+        self._connections = 0
+        self._changed = threading.Condition()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Count a connection, in the order in which they came."""
+        with self._changed:
+            self._connections += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        super().process_request_thread(request, client_address)
+        with self._changed:
+            self._connections -= 1
+            self._changed.notify_all()
+
+    def wait_until_idle(self, within_s: float = 20.0) -> None:
+        """Take in all that had been sent when a gateway ended."""
+        with socket.create_connection(self.server_address[:2], within_s) as last:
+            last.shutdown(socket.SHUT_WR)
+            assert last.recv(1) == b""  # it was served: all that connected before has been counted
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._connections == 0, within_s)
 
 
 class _SinkHandler(BaseHTTPRequestHandler):
@@ -195,7 +218,7 @@ class Client:
     """A site's backend: posts small batches one after another, and posts again what was not acknowledged."""
 
     def __init__(self, name: str, port: int) -> None:
-        self._name, self._port = name, port
+        self.name, self._port = name, port
         self._numbers = count()
         self._unanswered: list[dict[str, Any]] = []
         self.acknowledged: set[str] = set()
@@ -216,26 +239,36 @@ class Client:
         events = [*self._unanswered, *(self._event() for _ in range(fresh))]
         self._unanswered = events
         self.posted.update(event["event_id"] for event in events)
+        found = self.call(connection, "POST", "/v1/events", events)
+        if found is None:
+            return
+        assert self.refused(found["results"]) == []
+        self.answered(found["results"])
+        self.acknowledged.update(event["event_id"] for event in events)
+        self._unanswered = []
+
+    def call(self, connection: http.client.HTTPConnection, method: str, path: str, content: Any) -> Any:
+        """What the gateway answers; `None` when it refuses the request as a whole."""
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        connection.request("POST", "/v1/events", json.dumps(events), headers)
+        connection.request(method, path, json.dumps(content), headers)
         answer = connection.getresponse()
         body = answer.read()
-        if answer.status == 202:
-            found = json.loads(body)
-            assert found["rejected"] == 0
-            self.answered(found["results"])
-            self.acknowledged.update(event["event_id"] for event in events)
-            self._unanswered = []
-        else:
-            self.refusals.append((answer.status, dict(answer.headers)))
-            time.sleep(0.01)
+        if answer.status in (200, 202, 422):
+            return json.loads(body)
+        self.refusals.append((answer.status, dict(answer.headers)))
+        time.sleep(0.01)
+        return None
+
+    def refused(self, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Results that should not be."""
+        return [one for one in results if one["status"] == "rejected"]
 
     def answered(self, results: Sequence[Mapping[str, Any]]) -> None:
         """What the answer says of each event that was posted."""
 
     def _event(self) -> dict[str, Any]:
         number = next(self._numbers)
-        event_id = f"{self._name}-{number}"
+        event_id = f"{self.name}-{number}"
         return {"event_name": "Lead", "event_id": event_id, "custom_data": {"value": number, "currency": "EUR"}}
 
 
