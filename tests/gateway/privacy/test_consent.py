@@ -22,6 +22,7 @@ from gateway.privacy.consent import (
     decide,
     effective,
     may_use_click_ids,
+    under_tcf,
 )
 from gateway.privacy.signals.heard import NOBODY, Vendor
 from tests.gateway.privacy.signals import writing
@@ -438,3 +439,64 @@ def test_the_docs_name_every_code_of_the_gate() -> None:
         "known_child",
     }
     assert [code for code in sorted(codes) if f"`{code}`" not in page] == []
+
+
+ALL_GRANTED = Consent(**dict.fromkeys(ADS, "granted"))
+LIMITED_EVERYWHERE = Requirement(frozenset(ADS), limited=frozenset({"US", "DE"}))
+OPTED_OUT = writing.gpp({7: writing.us(7, [1, 2, 2])})
+ALLOW, ALLOW_LIMITED = Policy(), Policy({"US": RegionRule("allow", "limited")})
+
+
+@pytest.mark.parametrize(
+    ("consent", "region", "policy", "rule"),
+    [
+        (ALL_GRANTED, "DE", ALLOW, "DE (opt-in): ad_storage, ad_user_data, ad_personalization granted"),
+        (Consent(), "DE", ALLOW, "DE (opt-in): ad_storage, ad_user_data, ad_personalization not given"),
+        (Consent(ad_storage="denied"), "DE", ALLOW, "DE (opt-in): ad_storage denied"),
+        (Consent(ad_user_data="denied"), "US", ALLOW, "US (opt-out): ad_user_data denied"),
+        (Consent(), "US", ALLOW, "US (opt-out): no denial, no opt-out"),
+        (Consent(gpc=True), "DE", ALLOW, "DE (opt-in): Global Privacy Control is a denial"),
+        (Consent(gpc=True), "US", ALLOW, "US (opt-out): Global Privacy Control; on_opt_out = skip"),
+        (Consent(gpc=True), "US", ALLOW_LIMITED, "US (opt-out): Global Privacy Control; limited mode is configured"),
+        (Consent(gpp=OPTED_OUT), "DE", ALLOW, "DE (opt-in): an opt-out in `gpp` is a denial"),
+        (Consent(gpp=OPTED_OUT), None, Policy(unknown="allow"),
+         "unknown region (opt-out): an opt-out in `gpp`; on_opt_out = skip"),
+        (Consent(ad_storage="denied"), "US", ALLOW, "US (opt-out): ad_storage denied; on_opt_out = skip"),
+    ],
+)  # fmt: skip
+def test_a_decision_tells_the_rule(consent: Consent, region: str | None, policy: Policy, rule: str) -> None:
+    assert decide(consent, region, LIMITED_EVERYWHERE, policy, AT).rule == rule
+
+
+def test_without_a_limited_mode_the_rule_says_so() -> None:
+    decision = decide(Consent(gpc=True), "US", Requirement(frozenset(ADS)), ALLOW_LIMITED, AT)
+    assert decision.action is Action.SKIP
+    assert decision.rule.endswith("; the platform has no limited mode there")
+
+
+@pytest.mark.parametrize("consent", [Consent(gpc=True), Consent(gpp=OPTED_OUT)])
+def test_a_limited_mode_is_no_way_around_a_denial_where_consent_comes_first(consent: Consent) -> None:
+    wants = Requirement(frozenset(ADS), on_opt_out="limited", limited=frozenset({"DE"}))
+    assert decide(consent, "DE", wants, Policy({"DE": RegionRule("deny", "limited")}), AT).action is Action.SKIP
+
+
+@pytest.mark.parametrize(
+    ("limited", "region", "can"),
+    [
+        ({"US"}, "US-VA", True), ({"US", "US-CA"}, "US-VA", False), ({"US", "CA-QC"}, "US-VA", True),
+        ({"US"}, "DE", False), ({"US"}, None, False), (set(), "US", False),
+    ],
+)  # fmt: skip
+def test_where_a_limited_mode_means_something(limited: set[str], region: str | None, can: bool) -> None:
+    assert Requirement(frozenset(ADS), limited=frozenset(limited)).can_limit(region) is can
+
+
+def test_what_holds_where_nothing_is_configured() -> None:
+    assert RegionRule() == RegionRule("deny", "skip")
+    assert {rule.on_opt_out for rule in SHIPPED_REGIONS.values()} == {"skip"}
+    assert (len(Policy().fingerprint), len(LIMITED_EVERYWHERE.fingerprint)) == (16, 16)
+
+
+@pytest.mark.parametrize(("region", "applies"), [("DE", True), ("FR-75", True), (None, True), ("US-CA", False)])
+def test_where_the_tcf_applies(region: str | None, applies: bool) -> None:
+    assert under_tcf(region) is applies

@@ -9,6 +9,7 @@ from gateway.model.event import Consent
 from gateway.privacy.consent import Policy, RegionRule, Requirement, decide
 from gateway.privacy.signals.heard import ALL_FLAGS, Vendor
 from gateway.privacy.withdrawal import Denial, Said, both, decide_with, decoded, said
+from tests.gateway.privacy.signals import writing
 
 AT = 1_795_000_000.0
 ADS = Requirement(frozenset({"ad_storage", "ad_user_data", "ad_personalization"}), limited=frozenset({"US"}))
@@ -24,6 +25,42 @@ NOW = 1_795_000_000.0 + 4 * 86_400
 
 def heard(**consent):
     return said(Consent(**consent), {"google": Vendor(tcf=755), "tiktok": Vendor(tcf=986)}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("one", "denies", "grants"),
+    [
+        (Said(), False, False),
+        (Said(denied=frozenset({"ad_storage"})), True, False),
+        (Said(granted=frozenset({"ad_storage"})), False, True),
+        (Said(opted_out=True), True, False),
+        (Said(opted_out=False), False, True),
+        (Said(to={"google": ALL_FLAGS}), True, False),
+    ],
+)
+def test_what_denies_and_what_grants(one, denies, grants):
+    assert (one.denies, one.grants) == (denies, grants)
+    assert bool(Denial().after(one)) is denies
+
+
+def test_an_event_is_stored_with_what_was_taken_back():
+    denial = Denial(frozenset({"ad_user_data"}), True, {"google": frozenset({"ad_storage"})})
+    assert denial.on({"ad_user_data": "granted", "region": "DE"}) == {
+        "ad_user_data": "denied", "ad_storage": "denied", "region": "DE", "gpc": True,
+    }  # fmt: skip
+    assert Denial(frozenset({"ad_user_data"})).on({}) == {"ad_user_data": "denied"}
+
+
+def test_who_denied_nothing_is_asked_nothing_more():
+    asked = (Consent(ad_user_data="granted", ad_storage="granted"), "DE", GOOGLE, Policy(), AT)
+    assert decide_with(None, "google", *asked) == decide(*asked)
+    other = Denial(to={"tiktok": ALL_FLAGS})
+    assert decide_with(other, "google", *asked) == decide(*asked)
+
+
+def test_a_child_denies_everything():
+    child = writing.gpp({7: writing.us(7, [2, 2, 2], child=1)})
+    assert heard(gpp=child, ad_storage="granted") == Said(denied=ALL_FLAGS)
 
 
 def test_a_denied_flag_is_denied_until_it_is_granted():
@@ -82,7 +119,7 @@ def test_of_two_identifiers_each_denial_counts():
         Denial(frozenset({"ad_storage"})),
         Denial(opted_out=True, to={"google": frozenset({"ad_user_data"})}),
     )
-    assert both([first, second]) == Denial(first.denied, True, second.to)
+    assert both([first, second]) == both([second, first]) == Denial(first.denied, True, second.to)
 
 
 CONSENTS = [

@@ -15,6 +15,7 @@ from gateway.privacy.signals import Unreadable, read_additional, read_gpp, read_
 from gateway.privacy.signals.bits import Bits
 from gateway.privacy.signals.gpp import LAYOUTS
 from gateway.privacy.signals.heard import DAY, DISCLOSED_SINCE, MAX_AGE_S, NOBODY, NOTHING, Heard, Vendor, hear, say_of
+from gateway.privacy.signals.tcf import cmp_of
 from tests.gateway.privacy.signals import writing
 
 AT = 1_795_300_000.0  # the day after the vectors were made
@@ -160,10 +161,53 @@ def test_the_first_version_of_the_national_section_is_read():
     assert section.opted_out
 
 
+def test_each_section_has_the_fields_that_its_specification_lists():
+    found = {
+        one: (it.version, it.notices, it.opt_outs, it.sensitive, it.children, it.rest, it.gpc)
+        for one, (it, *_) in LAYOUTS.items()
+    }
+    assert found == writing.US
+    assert [(it.version, it.notices, it.opt_outs, it.sensitive, it.children, it.rest) for it in LAYOUTS[7][1:]] == [
+        (1, 6, 3, 12, 2, 4)
+    ]
+
+
+@pytest.mark.parametrize("section", [25, 26, 27])
+def test_a_part_about_sensitive_data_may_be_there(section):
+    core, part = writing.us(section, [1, 2]), writing.text("0" + "01" * 8)
+    assert read_gpp(writing.gpp({section: f"{core}.{part}"})).us[section].opted_out
+    assert not read_gpp(writing.gpp({section: f"{writing.us(section, [2, 2])}.{part}"})).us[section].opted_out
+    for wrong in (f"{core}.AA", f"{core}.{part}.{part}", f"{core}.{part[:2]}", f"{core}."):
+        with pytest.raises(Unreadable):
+            read_gpp(writing.gpp({section: wrong}))
+
+
+def test_how_many_sections_a_header_may_name():
+    def named(first, last):
+        bits = "000011" + "000001" + writing.number(1, 12)
+        bits += "1" + writing.fibonacci(first) + writing.fibonacci(last - first) if last > first else (
+            "0" + writing.fibonacci(first)
+        )  # fmt: skip
+        count = last - first + 1
+        return read_gpp("~".join([writing.unpadded(bits), *["x"] * count])).unknown
+
+    assert named(100, 149) == frozenset(range(100, 150))
+    assert named(951, 1_000) == frozenset(range(951, 1_001))
+    assert named(1_000, 1_000) == {1_000}
+    for first, last in ((100, 150), (1_001, 1_001), (990, 1_001)):
+        with pytest.raises(Unreadable, match="nobody has defined"):
+            named(first, last)
+    fifty = list(range(100, 150))
+    assert read_gpp("~".join([writing.header(fifty), *["x"] * 50])).unknown == frozenset(fifty)
+    with pytest.raises(Unreadable, match="nobody has defined"):
+        read_gpp("~".join([writing.header([*fifty, 150]), *["x"] * 51]))
+
+
 @pytest.mark.parametrize("body", ["1YNN", "1NNN", "1--N"])
 def test_a_us_privacy_string(body):
     assert read_gpp(writing.gpp({6: body})).us[6].opted_out is (body[2] == "Y")
     assert read_gpp(writing.gpp({6: "1YYN"})).us[6].opted_out
+    assert not read_gpp(writing.gpp({6: body})).us[6].child
     for wrong in ("2NNN", "1YN", "1YNNN", "1ynn", "1YXN"):
         with pytest.raises(Unreadable):
             read_gpp(writing.gpp({6: wrong}))
@@ -192,6 +236,53 @@ def test_more_than_there_can_be_is_refused_before_it_is_read():
     for restrictions in ([(1, 0, [])] * 73, [(1, 0, [(1, 2)] * 1_001)]):
         with pytest.raises(Unreadable, match="more ranges or restrictions"):
             read_tcf(writing.tc_string(restrictions=restrictions))
+
+
+def test_as_much_as_there_can_be_is_read():
+    found = read_tcf(writing.tc_string(restrictions=[(1, 0, [])] * 72))
+    assert len(found.restrictions) == 72
+    [restriction] = read_tcf(writing.tc_string(restrictions=[(1, 0, [(1, 2)] * 1_000)])).restrictions
+    assert len(restriction.vendors.ranges) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("restriction", "words"),
+    [((1, 3, []), "unknown kind"), ((1, 0, [(5, 3)]), "ends before it begins"), ((1, 0, [(0, 3)]), "ends before")],
+)
+def test_a_restriction_that_makes_no_sense_is_unreadable(restriction, words):
+    with pytest.raises(Unreadable, match=words):
+        read_tcf(writing.tc_string(restrictions=[restriction]))
+
+
+@pytest.mark.parametrize("kind", ["010", "011"])
+def test_segments_that_tell_nothing_of_consent_may_be_there_once(kind):
+    segment = writing.text(kind + writing.vendors([7]))
+    assert read_tcf(f"{writing.tc_string()}.{segment}") == read_tcf(writing.tc_string())
+    with pytest.raises(Unreadable, match="segment"):
+        read_tcf(f"{writing.tc_string()}.{segment}.{segment}")
+
+
+@pytest.mark.parametrize("kind", ["000", "100", "111"])
+def test_a_segment_of_an_unknown_type_is_unreadable(kind):
+    with pytest.raises(Unreadable, match="segment"):
+        read_tcf(f"{writing.tc_string()}.{writing.text(kind + writing.vendors([7]))}")
+
+
+@pytest.mark.parametrize(
+    ("text", "cmp_id"),
+    [
+        (T1, 300),
+        (T1[:20], 300),
+        (T4, 880),
+        (T1[:10], None),
+        (None, None),
+        ("", None),
+        ("B" + T1[1:], None),
+        ("?", None),
+    ],
+)
+def test_who_made_a_string_can_be_told_when_it_cannot_be_used(text, cmp_id):
+    assert cmp_of(text) == cmp_id
 
 
 def test_nothing_is_read_past_the_end():

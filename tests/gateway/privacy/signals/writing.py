@@ -89,6 +89,11 @@ def header(sections: Sequence[int]) -> str:
     for one in sections:
         bits += "0" + fibonacci(one - last)
         last = one
+    return unpadded(bits)
+
+
+def unpadded(bits: str) -> str:
+    """Bits as base64url, filled up to whole characters alone."""
     bits += "0" * (-len(bits) % 6)
     return "".join(ALPHABET[int(bits[at : at + 6], 2)] for at in range(0, len(bits), 6))
 
