@@ -53,6 +53,7 @@ def restore(
     """
     from gateway.outbox import backup as copies
     from gateway.outbox.carrying import carry
+    from gateway.outbox.people import key_path
 
     settings, _ = opening.load(config)
     now = time.time()
@@ -64,12 +65,13 @@ def restore(
     if not yes and not typer.confirm("Put it in the outbox's place?"):
         raise typer.Exit(1)
     target = settings.outbox.path
+    had_one = target.exists()
     carried: list[int | None] = []
     moved = copies.restore(
         file,
         target,
         f".{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
-        lambda fresh: carried.append(carry(target, fresh) if target.exists() else 0),
+        lambda fresh: carried.append(carry(target, fresh) if had_one else 0),
     )
     erased_again = carried[0]
     if json:
@@ -77,7 +79,12 @@ def restore(
         show.as_json({"path": str(settings.outbox.path), **made, "moved": [str(one) for one in moved]})
         return
     print(f"{settings.outbox.path} is the copy now." + (f" The old one is {moved[0]}." if moved else ""))
-    if erased_again is None:
+    if not had_one:
+        print("There was no outbox in its place: who was erased since the copy was made is in it, and consent that was")
+        print("taken back since counts again. Erase again who asked, and say again who withdrew.")
+        if not key_path(target).exists():
+            print(f"Its key is missing too: put {key_path(target)} back, or nobody in it can be found.")
+    elif erased_again is None:
         print("What people asked for since it was made could not be read from the old one: erase again who asked.")
     elif erased_again:
         print(f"{show.plural(erased_again, 'event', 'events')} of people who were erased since it was made went again.")

@@ -29,6 +29,8 @@ def printed(found: Sequence[Explained], now: float) -> None:
 
 def _about(event: Explained, now: float) -> list[tuple[str, str]]:
     rows = [("received", f"{show.when(event.received_at, now)} from source {event.source}")]
+    if event.unreadable:
+        return [*rows, ("payload", f"cannot be read: {event.unreadable}")]
     if not event.payload_kept:
         return [*rows, ("payload", "not kept any more: its retention is over")]
     signals = ", ".join(f"{name} {_signal(value)}" for name, value in event.signals.items())

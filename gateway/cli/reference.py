@@ -53,7 +53,7 @@ _DELIVERY = """{
     "paused": {"since", "code", "message"},   // null unless it has to wait for a paused destination
     "attempts": [{"started_at", "duration_s", "size", "status", "verdict", "code", "message", "request_id",
       "asked_next_at"}]}"""
-_EVENT = f"""{{"seq", "event_id", "event_name", "source", "received_at", "payload_kept",
+_EVENT = f"""{{"seq", "event_id", "event_name", "source", "received_at", "payload_kept", "unreadable",
   "event_time", "action_source", "test", "region", "signals": {{…}},   // empty unless payload_kept
   "destinations": {{NAME: {_DELIVERY}}}}}"""
 _ACTED = """{"chosen": 2, "destinations": {NAME: 2}, "left": [{"instance", "code", "message", "count"}],

@@ -65,6 +65,7 @@ def check(
         *checks.plugins(registry),
         *checks.schemas(),
         *checks.storage(settings),
+        *checks.encryption(settings),
         *checks.clock(settings, now),
         *checks.dispatcher(settings),
         *checks.lanes(settings),

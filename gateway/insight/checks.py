@@ -27,6 +27,7 @@ from gateway.outbox import queries, standing
 from gateway.outbox.engine import lease_of, sqlite3, version_is_unsafe
 from gateway.outbox.people import check_key
 from gateway.outbox.space import FULL_BYTES
+from gateway.privacy.sealing import name_of
 from gateway.schema import load_schema, schemas_folder
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ SPACE_BYTES = 1_000_000_000
 class Check:
     """One thing that was looked at."""
 
-    #: `configuration`, `permissions`, `plugins`, `schemas`, `storage`, `sqlite`, `clock`, `dispatcher`, `lane NAME`,
-    #: `live NAME`.
+    #: `configuration`, `permissions`, `plugins`, `schemas`, `storage`, `sqlite`, `encryption`, `clock`, `dispatcher`,
+    #: `lane NAME`, `live NAME`.
     name: str
     #: `ok`, `warning` (works, but look at it) or `problem`.
     status: str
@@ -167,6 +168,22 @@ def _database(settings: Settings, room: str) -> Check:
         return Check("storage", WARNING, str(error))
     except OutboxError as error:
         return Check("storage", PROBLEM, str(error))
+
+
+def encryption(settings: Settings) -> Iterator[Check]:
+    """Whether all that is stored sealed can be opened with the configured keys."""
+    try:
+        with queries.reading(settings.outbox.path) as db:
+            sealed = queries.sealed_under(db)
+    except OutboxError:
+        return  # `storage` says it
+    known = {name_of(key) for key in settings.privacy.keyring.keys}
+    if missing := sorted(name.hex() for name in sealed if name not in known):
+        words = f"payloads are sealed under the key {', '.join(missing)}, which is not among [privacy] encryption_key"
+        yield Check("encryption", PROBLEM, f"{words}: they cannot be sent until it is put back")
+    elif known:
+        names = ", ".join(name_of(key).hex() for key in settings.privacy.keyring.keys)
+        yield Check("encryption", OK, f"payloads can be opened; keys {names}, the first seals")
 
 
 def clock(settings: Settings, now: float) -> Iterator[Check]:

@@ -26,7 +26,8 @@ ADVICE: Mapping[str, str] = {
     "payload_gone": "What it said is no longer kept: it cannot be sent. Discard it; let [privacy] payload_retention be "
     "longer than your longest outage.",
     "plugin_bug": "The plugin failed on it: mend the plugin, restart, then retry.",
-    "unreadable": "What is stored cannot be read: restore a backup, or discard it.",
+    "unreadable": "What is stored cannot be read. If it is sealed under a key that is not configured, put that key "
+    "back into [privacy] encryption_key and retry; else restore a backup, or discard it.",
     "too_large": "One event alone is larger than the platform takes: send less in custom_data, discard this one.",
 }
 #: How a message begins that tells of an answer that stayed the same for too long → what to do.

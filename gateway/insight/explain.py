@@ -91,6 +91,8 @@ class Explained:
     received_at: float
     #: Whether what it says is still kept; when not, the fields below are empty.
     payload_kept: bool
+    #: Why what is kept cannot be read, such as for want of its key; empty if it can, or nothing is kept.
+    unreadable: str = ""
     event_time: float | None = None
     action_source: str = ""
     test: bool = False
@@ -117,11 +119,11 @@ class Explainer:
     def event(self, db: Connection, row: EventRow) -> Explained:
         """One event."""
         payload, clear = queries.payload(db, row.seq)
-        event = self._read(payload, clear)
+        event, unreadable = self._read(payload, clear)
         about = (row.seq, row.event_id, row.event_name, row.source, row.received_at)
         deliveries = self._deliveries(db, row, event, denials_of(db, [row.seq]).get(row.seq))
         if event is None:
-            return Explained(*about, payload_kept=False, destinations=deliveries)
+            return Explained(*about, payload_kept=False, unreadable=unreadable, destinations=deliveries)
         return Explained(
             *about,
             payload_kept=True,
@@ -133,11 +135,11 @@ class Explainer:
             destinations=deliveries,
         )
 
-    def _read(self, payload: bytes | None, clear: bytes | None) -> Event | None:
+    def _read(self, payload: bytes | None, clear: bytes | None) -> tuple[Event | None, str]:
         try:
-            return read(payload, clear, self._keyring) if payload is not None else None
-        except Unopened:  # without its key it is as good as gone
-            return None
+            return (read(payload, clear, self._keyring) if payload is not None else None), ""
+        except Unopened as error:
+            return None, str(error)
 
     def _deliveries(
         self, db: Connection, row: EventRow, event: Event | None, denial: Denial | None

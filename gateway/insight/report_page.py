@@ -114,7 +114,8 @@ def _withdrawn(found: Report) -> list[str]:
 
 def _by_destination(found: Report) -> list[str]:
     words = (
-        "One event has a decision for each destination. Held back: consent did not allow it. Other: not sent for "
+        "One event has a decision for each destination, made when it came in. Sent: it was let go; whether it then "
+        "arrived, `gateway events` tells. Held back: consent did not allow it. Other: not sent for "
         "another reason, such as an event of a kind that the destination does not take. Stopped later: the decision "
         "was to send, and consent was taken back, or the rules changed, before it was sent. Let go later: it was held "
         "back, and a later copy of the event brought consent."

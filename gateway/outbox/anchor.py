@@ -45,12 +45,15 @@ def append(path: Path, head: Head, now: float) -> None:
 
 
 def read(path: Path) -> list[Anchored]:
-    """All lines. Raises `OutboxError` when the file cannot be read, or for a line that is none."""
+    """All lines. Raises `OutboxError` when the file cannot be read, holds none, or for a line that is none."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise OutboxError(f"{path}: the anchors cannot be read ({getattr(error, 'strerror', 'not text')})") from error
-    return [_line(path, number, text) for number, text in enumerate(lines, 1) if text.strip()]
+    found = [_line(path, number, text) for number, text in enumerate(lines, 1) if text.strip()]
+    if not found:
+        raise OutboxError(f"{path}: there is no anchor in it: it has been emptied, or nothing was written there yet")
+    return found
 
 
 def _line(path: Path, number: int, text: str) -> Anchored:

@@ -150,7 +150,11 @@ class Log:
         self._keys.drop(index, slices, self._oldest_seq)
 
     def _reopen(self, db: Connection, record: Record, seq: int) -> None:
-        """Queue what the first copy was refused for want of consent, now that this copy brings it."""
+        """Queue what the first copy was refused for want of consent, now that this copy brings it.
+
+        Not what was refused because of a withdrawal, which a later grant does not undo, and nothing that was received
+        before the person was erased.
+        """
         row = db.execute(
             "SELECT d.data, e.source, e.received_at, e.salt FROM event e JOIN decision d ON d.id = e.decision "
             "WHERE e.seq = ?",
@@ -159,8 +163,11 @@ class Log:
         if row is None:
             return
         data, source, received_at, salt = row
+        erased = _erased_at(db, self._people, record)
+        if erased is not None and received_at <= erased:
+            return
         first = msgspec.json.decode(data)
-        held = [name for name in record.consented if first["to"].get(name, ())[:2] == ["skipped", "consent"]]
+        held = [name for name in record.consented if _lacked_consent(first["to"].get(name, ()))]
         if not held:
             return
         now = self._clock()
@@ -245,8 +252,17 @@ class Log:
 
 def is_of_the_past(db: Connection, known: People, record: Record) -> bool:
     """Whether its person was erased since it happened."""
-    erased = people.erased_at(db, whos) if (whos := known.among(record.people)) else None
+    erased = _erased_at(db, known, record)
     return erased is not None and record.event_time <= erased
+
+
+def _erased_at(db: Connection, known: People, record: Record) -> float | None:
+    return people.erased_at(db, whos) if (whos := known.among(record.people)) else None
+
+
+def _lacked_consent(ruling: Sequence[str]) -> bool:
+    """Whether a destination was refused an event for what the event itself did not bring."""
+    return list(ruling[:2]) == ["skipped", "consent"] and ruling[2] != "consent_withdrawn"
 
 
 def _entry(seq: int, record: Record, salt: bytes, ruling: Ruling, received_at: float) -> ledger.Entry:

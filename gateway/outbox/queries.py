@@ -248,3 +248,9 @@ def last_commit(db: Connection) -> float | None:
     """When events were stored last, Unix seconds."""
     row = db.execute("SELECT committed_at FROM intake ORDER BY first_seq DESC LIMIT 1").fetchone()
     return row[0] if row else None
+
+
+def sealed_under(db: Connection) -> set[bytes]:
+    """The names of the keys that what is kept of events is sealed under (see `gateway.privacy.sealing`)."""
+    rows = db.execute("SELECT DISTINCT substr(payload, 2, 4) FROM event WHERE substr(payload, 1, 1) = x'01'")
+    return {bytes(row[0]) for row in rows}

@@ -104,3 +104,14 @@ def test_an_outbox_that_cannot_be_read_is_told(stage, answer, gateway):
         beside.unlink()
     code, out, err = gateway("restore", "copy.db", "--yes")
     assert (code, "erase again who asked" in out) == (0, True), err
+
+
+def test_where_no_outbox_was_it_says_what_could_not_be_carried_over(stage, answer, gateway):
+    stage.run(stage.event("a"))
+    assert gateway("backup", "copy.db")[0] == 0
+    for file in stage.folder.glob("gateway.db*"):
+        file.unlink()
+    code, out, _ = gateway("restore", "copy.db", "--yes")
+    assert code == 0
+    assert "Erase again who asked" in out
+    assert "gateway.db.key back" in out

@@ -331,3 +331,10 @@ def test_an_export_replaces_nothing(filled, gateway):
     shutil.copy(file, filled.folder / "before")
     assert gateway("ledger", "export", str(file))[0] == 1
     assert file.read_bytes() == (filled.folder / "before").read_bytes()
+
+
+def test_a_file_without_an_anchor_proves_nothing(filled, gateway):
+    (filled.folder / "heads").write_text("")
+    code, _, err = gateway("ledger", "verify", "--anchor", str(filled.folder / "heads"))
+    assert code != 0
+    assert "there is no anchor in it" in err

@@ -51,7 +51,7 @@ def test_it_is_switched_on_beside_what_is_there_and_keys_change(stage, answer):
     assert sorted(stage.sent["left"]) == ["one", "plain", "two"]
 
 
-def test_without_its_key_an_event_is_not_sent_and_says_why(stage, answer):
+def test_without_its_key_an_event_is_not_sent_and_says_why(stage, answer, gateway):
     keyed(stage, ONE)
     stage.run(event(stage, "one"))
     keyed(stage, TWO)
@@ -59,7 +59,16 @@ def test_without_its_key_an_event_is_not_sent_and_says_why(stage, answer):
     plan = answer("replay", "--since", "1d", "--again", "--yes")
     assert (plan["done"], {one["code"] for one in plan["left"]}) == (0, {"unreadable"})
     assert "is not among [privacy] encryption_key" in plan["left"][0]["message"]
-    assert answer("explain", "one")["events"][0]["payload_kept"] is False
+    [found] = answer("explain", "one")["events"]
+    assert (found["payload_kept"], "is not among" in found["unreadable"]) == (False, True)
+    code, out, _ = gateway("explain", "one")
+    assert (code, "cannot be read: sealed under the key" in " ".join(out.split())) == (0, True)
+    [check] = [one for one in answer("check", code=1)["checks"] if one["name"] == "encryption"]
+    assert (check["status"], "is not among" in check["message"]) == ("problem", True)
+    keyed(stage, TWO, ONE)
+    [check] = [one for one in answer("check")["checks"] if one["name"] == "encryption"]
+    assert check["status"] == "ok"
+    keyed(stage, TWO)
     stage.run()
     assert stage.sent == {}
 

@@ -58,9 +58,11 @@ def opened(tmp_path: Path, time: Time) -> Iterator[Opener]:
 
 
 def decision(**outcomes: str) -> str:
-    """A decision: instance → `send`, or the reason of a skip."""
+    """A decision: instance → `send`, or the reason of a skip, `consent:CODE` with the gate's own code."""
     to = {
-        name: ["send", "consent_granted", "", "a rule"] if one == "send" else ["skipped", one, "", "a rule"]
+        name: ["send", "consent_granted", "", "a rule"]
+        if one == "send"
+        else ["skipped", *(one.split(":") if ":" in one else (one, "")), "a rule"]
         for name, one in outcomes.items()
     }
     return json.dumps({"policy": "p", "to": to})

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.outbox import lanes
+from gateway.outbox import lanes, people
 from gateway.outbox.append import Log, first_since
 from gateway.outbox.engine import connect, sqlite3, transaction
 from gateway.outbox.people import People
@@ -185,6 +185,30 @@ def test_a_copy_with_consent_in_the_same_body_counts_too(opened, record, put):
     open_lanes(outbox, "acme")
     put(outbox, record("a", acme="consent"), record("a", acme="send"))
     assert rows(outbox) == [(1, 1, "waiting", "consent_given")]
+
+
+def test_a_copy_reopens_nothing_that_was_held_because_of_a_withdrawal(opened, record, put):
+    """The first copy had consent: a later grant releases nothing, and this copy brings nothing new."""
+    outbox = opened()
+    open_lanes(outbox, "acme", "other")
+    put(outbox, record("a", acme="consent:consent_withdrawn", other="consent:consent_missing"))
+    put(outbox, record("a", acme="send", other="send"))
+    assert rows(outbox) == [(2, 1, "waiting", "consent_given")]
+    assert decision_of(outbox, 1)["acme"][:3] == ["skipped", "consent", "consent_withdrawn"]
+
+
+def test_a_copy_reopens_nothing_that_came_in_before_its_person_was_erased(opened, record, put, time):
+    """Held for want of consent it was stored without its person, so that no erasure could find it."""
+    outbox = opened()
+    open_lanes(outbox, "acme")
+    put(outbox, record("a", acme="consent"))
+    outbox.write_blocking(lambda db: people.suppress(db, [7], time.now))
+    time.now += 60
+    assert put(outbox, record("a", people=(7,), acme="send")) == [(1, True)]
+    assert rows(outbox) == []
+    assert decision_of(outbox, 1)["acme"][0] == "skipped"
+    put(outbox, record("b", people=(), acme="consent"), record("b", people=(7,), acme="send"))  # since then
+    assert rows(outbox) == [(1, 2, "waiting", "consent_given")]
 
 
 def test_a_copy_changes_nothing_for_the_other_destinations(opened, record, put):
