@@ -59,7 +59,8 @@ def verify(
 
     lines = anchors.read(anchor) if anchor is not None else []
     with opening.reading(config) as (settings, db):
-        found = proof.verify(db, lines, settings.privacy.keyring)
+        kept_since = time.time() - settings.privacy.ledger_retention_s
+        found = proof.verify(db, lines, settings.privacy.keyring, kept_since)
     if json:
         show.as_json(proving.as_value(found))
     else:

@@ -32,9 +32,9 @@ def digest(draft: Draft, setup: Setup) -> None:
 
 
 def _people(draft: Draft, setup: Setup, key: bytes, digests: dict[str, tuple[str, ...]]) -> tuple[int, ...]:
-    """Whom the event is about. An identifier that no destination asks for names a person all the same."""
+    """Whom the event is about, by every rule: what no destination asks for names a person all the same."""
     if setup.unasked.digests.keys().isdisjoint(draft.user_data):
         return pseudonyms(key, digests)
     named = {name: value for name, value in draft.user_data.items() if name in setup.unasked.digests}
     more = hash_user_data(named, setup.unasked, draft.source.default_country).digests
-    return pseudonyms(key, {**digests, **more})
+    return tuple(dict.fromkeys((*pseudonyms(key, digests), *pseudonyms(key, more))))

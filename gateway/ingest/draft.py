@@ -91,6 +91,8 @@ class Draft(msgspec.Struct):
     #: Whom it is about, by pseudonym, and what that person has taken back of their consent.
     people: tuple[int, ...] = ()
     denial: Denial | None = None
+    #: What the gate said before that was remembered; `None` if nothing is.
+    by_itself: Routing | None = None
     clear: dict[str, str] = {}
 
     @property

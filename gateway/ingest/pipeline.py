@@ -121,11 +121,15 @@ class Door:
         taken = await self.take_all(body, source, hints)
         records = [one.record for one in taken if one.record is not None]
         appended = await self._outbox.append(records) if records else []
-        return answer(taken, appended)
+        return answer(taken, appended, to_browser=hints is not None)
 
 
-def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, Any]:
-    """What `POST /v1/events` answers: see docs/api.md."""
+def answer(taken: Sequence[Taken], appended: Iterable[Appended], *, to_browser: bool = False) -> dict[str, Any]:
+    """What `POST /v1/events` answers: see docs/api.md.
+
+    `to_browser`: whoever knows an address could ask with a public key, so nothing is told of what is remembered of
+    people. An event is answered as if nobody had withdrawn or been erased.
+    """
     stored = iter(appended)
     results = []
     counts = {"accepted": 0, "duplicates": 0, "rejected": 0}
@@ -135,7 +139,7 @@ def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, An
             results.append(rejected(index, one))
             continue
         one_stored = next(stored)
-        if one_stored.erased:
+        if one_stored.erased and not to_browser:
             counts["rejected"] += 1
             results.append(rejected(index, one._replace(record=None, errors=(ERASED,))))
         elif one_stored.duplicate:
@@ -143,17 +147,18 @@ def answer(taken: Sequence[Taken], appended: Iterable[Appended]) -> dict[str, An
             results.append({"index": index, "event_id": one.draft.event_id, "status": "duplicate"})
         else:
             counts["accepted"] += 1
-            results.append(accepted(index, one))
+            results.append(accepted(index, one, to_browser=to_browser))
     return {**counts, "results": results}
 
 
-def accepted(index: int, taken: Taken) -> dict[str, Any]:
+def accepted(index: int, taken: Taken, *, to_browser: bool = False) -> dict[str, Any]:
     """The result of an event that was taken."""
     draft = taken.draft
+    routing = (draft.by_itself if to_browser else None) or draft.routing
     result: dict[str, Any] = {"index": index, "event_id": draft.event_id, "status": "accepted"}
     if draft.warnings:
         result["warnings"] = faults(draft.warnings)
-    result["destinations"] = draft.routing.statuses if draft.routing else {}
+    result["destinations"] = routing.statuses if routing else {}
     return result
 
 

@@ -19,7 +19,7 @@ def recall(draft: Draft, setup: Setup) -> None:
     draft.denial = setup.recall.denial(draft.people)
     if draft.denial is None:
         return
-    draft.routing = setup.gate.route(draft)
+    draft.by_itself, draft.routing = draft.routing, setup.gate.route(draft)
     if draft.routing.anonymous:  # without its person nobody can look the denial up: it stays as the event's own
         draft.user_data, draft.digests, draft.clear, draft.people = {}, {}, {}, ()
         draft.seen = replace(draft.seen, stored=draft.denial.on(draft.seen.stored))

@@ -7,6 +7,7 @@ check can find, and what it cannot.
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 #: Faults that are told one by one.
 TOLD = 100
 _EVERY = 2**62
+
+
+#: Retention prunes once in a while: this much later, in seconds, is no fault.
+LEEWAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +94,42 @@ _decode_payload = msgspec.json.Decoder(_Said).decode
 # The whole ledger.
 
 
-def verify(db: Connection, anchors: Sequence[Anchored] = (), keyring: Keyring = NO_KEYS) -> Checked:
+def verify(
+    db: Connection, anchors: Sequence[Anchored] = (), keyring: Keyring = NO_KEYS, kept_since: float = math.inf
+) -> Checked:
     """Check the chain, the rulings, every event that is there, and what was anchored.
 
+    `kept_since`: Unix seconds; what was decided since then has not been pruned by retention, and so has to be there.
     `keyring`: what payloads are sealed with; of one that cannot be opened the strings and signals are not compared.
     """
     with ledger.one_moment(db):
         base, head = ledger.base(db), ledger.head(db)
         found = Checked(base.id, head.id, head.hash.hex())
-        _Check(db, found, base, anchors, keyring).run()
+        _Check(db, found, base, anchors, keyring, kept_since + LEEWAY_S).run()
     return found
 
 
 class _Check:
     def __init__(
-        self, db: Connection, found: Checked, base: Head, anchors: Sequence[Anchored], keyring: Keyring
+        self,
+        db: Connection,
+        found: Checked,
+        base: Head,
+        anchors: Sequence[Anchored],
+        keyring: Keyring,
+        kept_since: float,
     ) -> None:
-        self._db, self._keyring = db, keyring
+        self._db, self._keyring, self._kept_since = db, keyring, kept_since
         self._found = found
         self._base = base
         self._rulings = _rulings(db, found)
         self._missing: set[bytes] = set()
         self._anchors: dict[int, list[Anchored]] = {}
         for one in anchors:
-            self._anchors.setdefault(one.id, []).append(one)
+            if one.hash:
+                self._anchors.setdefault(one.id, []).append(one)
+            else:
+                found.flaw("anchor_unreadable", f"line {one.line} is not `time, number, hash`: torn, or changed")
         #: Number → the last entry of an event that was decided anew.
         self._anew = _decided_anew(db)
         self._first_kept = ledger.first_kept(db)
@@ -127,6 +144,8 @@ class _Check:
             last = Head(row.id, row.hash)
         if self._next_seq is not None or not self._base.id:
             self._not_in_it(self._next_seq or 1, _EVERY, salted_only=self._next_seq is None)
+        else:
+            self._not_in_it(1, _EVERY, salted_only=True, since=self._kept_since)
         self._anchors_left()
 
     def _row(self, row: Row, last: Head) -> None:
@@ -155,7 +174,9 @@ class _Check:
         end = row.first_seq + row.count
         if self._next_seq is None and not self._base.id:
             self._not_in_it(1, row.first_seq - 1, salted_only=True)
-        elif self._next_seq is not None:
+        elif self._next_seq is None:
+            self._not_in_it(1, row.first_seq - 1, salted_only=True, since=self._kept_since)
+        else:
             self._not_in_it(self._next_seq, row.first_seq - 1, salted_only=False)
         self._next_seq = max(self._next_seq or 0, end)
         if self._first_kept is None or end <= self._first_kept:
@@ -174,11 +195,13 @@ class _Check:
                 self._found.flaw(*fault, row, kept.seq)
         self._found.strings_opened += kept.payload is not None and now.strings is not None
 
-    def _not_in_it(self, first: int, last: int, *, salted_only: bool) -> None:
-        """Events that no row knows. Those without a salt may be from before there was a ledger."""
+    def _not_in_it(self, first: int, last: int, *, salted_only: bool, since: float = -math.inf) -> None:
+        """Events that no row knows, received since then. Those without a salt may be from before there was a ledger."""
         if self._first_kept is None or last < self._first_kept:
             return
         for one in ledger.kept(self._db, first, last, self._keyring):
+            if one.received_at < since:
+                continue
             if (one.salt is not None or not salted_only) and one.seq not in self._anew:
                 self._found.flaw("event_unknown", "no row of the ledger has this event", None, one.seq)
 
@@ -194,6 +217,9 @@ class _Check:
         for row, lines in sorted(self._anchors.items()):
             if row < self._base.id:
                 self._found.anchors_older += len(lines)
+                if young := [one for one in lines if one.unix >= self._kept_since]:
+                    message = f"line {young[0].line} ({young[0].at}) knows row {row}, which retention keeps until later"
+                    self._found.flaw("pruned_too_early", message, row)
                 continue
             message = f"line {lines[0].line} ({lines[0].at}) knows row {row}, which is not there"
             self._found.flaw("anchor_beyond", message, row)

@@ -107,7 +107,9 @@ def drop_events(
         db.execute("DELETE FROM attempt WHERE lane = ? AND last_seq <= ?", (lane, last))
     db.execute("DELETE FROM receipt WHERE attempt NOT IN (SELECT id FROM attempt)")
     newest = db.execute("SELECT max(first_seq) FROM intake").fetchone()[0]
-    keep = min(last, first_since(db, dedup_since))
+    keep, oldest = first_since(db, dedup_since), db.execute("SELECT min(seq) FROM event").fetchone()[0]
+    if oldest is not None:  # one that still waits is found through its group: by its person, and by its id
+        keep = min(keep, oldest)
     db.execute("DELETE FROM intake WHERE first_seq + count <= ? AND first_seq < ?", (keep, newest))
     return len(gone)
 

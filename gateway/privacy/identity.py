@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 
     from gateway.model.errors import Fault
 
-#: What names a person, and the rule by which it is digested where no destination asks for it.
-IDENTIFIERS: Mapping[str, str] = {
-    "email": "email_plain",
-    "phone": "phone_e164",
-    "external_id": "id_trimmed",
-    "anonymous_id": "id_trimmed",
-}
+#: What names a person.
+IDENTIFIERS = ("email", "phone", "external_id", "anonymous_id")
 #: Each as BLAKE2b's personalisation, so that one digest under two names makes two pseudonyms.
 _PERSONAL = {name: name.encode() for name in IDENTIFIERS}
 #: Every rule by which a digest of each may have been made, by us or by a sender who hashes.
@@ -63,8 +58,16 @@ def pseudonyms(key: bytes, digests: Mapping[str, tuple[str, ...]]) -> tuple[int,
 
 
 def unasked(plan: DigestPlan) -> DigestPlan:
-    """What is to be digested beside a plan, so that each identifier of an event has a pseudonym."""
-    return DigestPlan.of([({key: rule for key, rule in IDENTIFIERS.items() if key not in plan.digests}, {})])
+    """What is to be digested beside a plan, so that an event has the pseudonyms of every rule.
+
+    Otherwise it would depend on the destinations who is found: somebody may be named by a digest that only another
+    platform's rule makes, and destinations come and go.
+    """
+    left = {
+        key: tuple(rule for rule in rules if rule not in plan.digests.get(key, ()))
+        for key, rules in _EVERY_RULE.items()
+    }
+    return DigestPlan({key: rules for key, rules in left.items() if rules}, {})
 
 
 def person(key: bytes, user_data: Mapping[str, Any], default_country: str | None = None) -> Person:

@@ -107,13 +107,14 @@ def said(consent: Consent, vendors: Mapping[str, Vendor], at: float) -> Said:
     deny it grants.
     """
     heard = hear(consent, at)
-    if heard.unread or heard.child:
-        return Said(denied=ALL_FLAGS)
     denied = heard.denied | {name for name in PURPOSES if getattr(consent, name) == "denied"}
+    if heard.unread or heard.child:
+        everything = frozenset(PURPOSES) if heard.unread else ALL_FLAGS | denied
+        return Said(everything, opted_out=consent.gpc or heard.opted_out or None)
     granted = {name for name in PURPOSES if getattr(consent, name) == "granted"}
     if heard.tcf:
         granted |= ALL_FLAGS
-    opted_out = None if consent.gpc is None and consent.gpp is None else bool(consent.gpc or heard.opted_out)
+    opted_out = bool(consent.gpc or heard.opted_out) if consent.gpc is not None or heard.opt_outs else None
     to = {name: flags for name, vendor in vendors.items() if (flags := say_of(heard, vendor).denied - denied)}
     return Said(denied, frozenset(granted - denied), opted_out, to)
 

@@ -52,6 +52,8 @@ class Heard:
     #: Valid ones, from `tcf` and `gpp`.
     tcf: tuple[TcString, ...] = ()
     additional: AdditionalConsent | None = None
+    #: A section for the United States was heard: it says of opt-outs whether there is one.
+    opt_outs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tu
             heard.child or one.child,
             (*heard.tcf, *one.tcf),
             heard.additional or one.additional,
+            heard.opt_outs or one.opt_outs,
         )
     if heard.additional is not None and not heard.tcf:
         return Heard(unread="`additional_consent` cannot be used: it counts only beside a TC string")
@@ -186,4 +189,10 @@ def _of_gpp(found: Gpp, sections: tuple[int, ...], day: int) -> Heard:
         raise Unreadable("a section that this version does not read")
     heard = _of_tcf(found.tcf, day) if found.tcf is not None and TCF_EU in apply else NOTHING
     us = [section for number, section in found.us.items() if number in apply]
-    return Heard("", heard.denied, any(one.opted_out for one in us), any(one.child for one in us), heard.tcf)
+    return Heard(
+        denied=heard.denied,
+        opted_out=any(one.opted_out for one in us),
+        child=any(one.child for one in us),
+        tcf=heard.tcf,
+        opt_outs=bool(us),
+    )

@@ -154,6 +154,8 @@ def test_pruned_rows_leave_a_base(filled, answer):
         anchor.append(filled.folder / "heads", ledger.head(db), 3.0)
     anyio.run(forget_decisions, outbox, third.at, anyio.Event())
     outbox.close()
+    with filled.path.open("a") as config:
+        config.write('\n[privacy]\nledger_retention = "1s"\n')
     found = answer("ledger", "verify", "--anchor", str(filled.folder / "heads"))
     assert (found["base"], found["rows"], found["anchors"], found["anchors_older"]) == (3, 3, 2, 1)
     filled.run(filled.event("f"))
@@ -189,11 +191,26 @@ def test_the_head_is_written_down_when_it_changed(filled, answer):
 
 
 @pytest.mark.parametrize("line", ["2026-11-18T00:00:00Z, 6", "2026-11-18T00:00:00Z, x, 00", "now, 6, 00"])
-def test_a_line_that_is_no_anchor_is_refused(filled, gateway, line):
+def test_a_line_that_is_no_anchor_is_told_and_hides_no_other(filled, answer, line):
+    """A crash may have torn it: the next one is a line of its own, and still counts."""
     (filled.folder / "heads").write_text(line)
-    code, _, err = gateway("ledger", "verify", "--anchor", "heads")
-    assert code == 1
-    assert "line 1 is not" in err
+    with Outbox(filled.settings.outbox.path).reading() as db:
+        anchor.append(filled.folder / "heads", ledger.head(db), time.time())
+    found = answer("ledger", "verify", "--anchor", "heads", code=1)
+    assert found["anchors"] == 1
+    assert [one["code"] for one in found["faults"]] == ["anchor_unreadable"]
+
+
+def test_what_is_pruned_before_its_time_is_found(filled, answer):
+    """By the anchors, which are young, and by the events that no row has any more."""
+    with Outbox(filled.settings.outbox.path).reading() as db:
+        anchor.append(filled.folder / "heads", ledger.before(db, 3), time.time())
+    with sqlite3.connect(filled.settings.outbox.path) as db:
+        db.execute("UPDATE ledger_base SET (id, hash) = (SELECT id, hash FROM ledger ORDER BY id DESC LIMIT 1)")
+        db.execute("DELETE FROM ledger")
+    codes = {one["code"] for one in answer("ledger", "verify", "--anchor", "heads", code=1)["faults"]}
+    assert codes == {"pruned_too_early", "event_unknown"}
+    assert {one["code"] for one in answer("ledger", "verify", code=1)["faults"]} == {"event_unknown"}
 
 
 # One event.

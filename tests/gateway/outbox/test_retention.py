@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.model.delivery import State
-from gateway.outbox import lanes, retention
+from gateway.outbox import lanes, people, retention
 from gateway.outbox.lanes import Bond, Change, Tried
 
 DAY = 86_400.0
@@ -213,3 +213,23 @@ def test_a_step_from_a_number_looks_no_further_than_its_span(filled, monkeypatch
     monkeypatch.setattr(retention, "SPAN", 3)
     assert filled.write_blocking(lambda db: retention.shred_clear(db, [1], older_than=None, start=2)) == 4
     assert left(filled, "clear") == [1, 6, 7, 8, 9, 10]
+
+
+def test_an_event_that_waits_is_found_by_its_person_however_old_it_is(opened, record, put, time):
+    outbox = opened()
+    outbox.write_blocking(lambda db: lanes.open_lane(db, "acme", 1))
+    put(outbox, record("waits", people=(7,)))
+    for number in range(4):
+        put(outbox, record(f"done-{number}", people=(8,)))
+    _record(outbox, 1, cursor=5, changes=[waits(1)])
+    time.now += 40 * DAY
+    put(outbox, record("new"))
+    assert drop(outbox, [1], time.now - 30 * DAY, dedup_since=time.now - 2 * DAY, now=time.now) == 4
+    assert left(outbox, "event") == [1, 6]
+    with outbox.reading() as db:
+        assert people.events_about(db, [7]) == [1]
+    _record(outbox, 1, cursor=6, changes=[Change(1, State.DEAD, code="bad")])
+    put(outbox, record("newer"))
+    assert drop(outbox, [1], time.now - 30 * DAY, dedup_since=time.now - 2 * DAY, now=time.now) == 1
+    with outbox.reading() as db:
+        assert db.execute("SELECT min(first_seq) FROM intake").fetchone()[0] > 5

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model.delivery import Action
 from gateway.model.event import Consent
-from gateway.privacy.consent import Policy, RegionRule, Requirement, decide
+from gateway.privacy.consent import PURPOSES, Policy, RegionRule, Requirement, decide
 from gateway.privacy.signals.heard import ALL_FLAGS, Vendor
 from gateway.privacy.withdrawal import Denial, Said, both, decide_with, decoded, said
 from tests.gateway.privacy.signals import writing
@@ -14,6 +14,7 @@ from tests.gateway.privacy.signals import writing
 AT = 1_795_000_000.0
 ADS = Requirement(frozenset({"ad_storage", "ad_user_data", "ad_personalization"}), limited=frozenset({"US"}))
 GOOGLE = Requirement(frozenset({"ad_user_data"}), limited=frozenset({"US"}))
+EVERYTHING = frozenset(PURPOSES)
 FLAGS = ("ad_storage", "ad_user_data", "ad_personalization")
 #: Purposes 1, 3, 4 and 7; vendors 755 and 986 consented and disclosed; and one in which nothing is.
 YES = "CQuCLYAQuCLYAEsABBENAtEgALIAAAAAAAYgHtQAgF5gPaAAAAAA.IHtQAgF5gPaA.YAAAAAAAAAAA"
@@ -63,6 +64,21 @@ def test_a_child_denies_everything():
     assert heard(gpp=child, ad_storage="granted") == Said(denied=ALL_FLAGS)
 
 
+def test_a_child_takes_nothing_back_of_what_else_is_denied():
+    child = writing.gpp({7: writing.us(7, [1, 2, 2], child=1)})
+    assert heard(gpp=child, analytics_storage="denied") == Said(EVERYTHING, opted_out=True)
+
+
+def test_an_opt_out_is_taken_back_by_what_speaks_of_it_alone():
+    opted_out = Denial(opted_out=True)
+    european = writing.gpp({2: YES})
+    assert opted_out.after(heard(gpp=european)) == opted_out.after(heard(tcf=YES)) == opted_out
+    both_sections = writing.gpp({2: YES, 7: writing.us(7, [2, 2, 2])})
+    assert opted_out.after(heard(gpp=both_sections, gpp_sid=(2,))) == opted_out
+    for spoken in ({"gpp": both_sections}, {"gpp": NOT_OPTED_OUT}, {"gpc": False}):
+        assert opted_out.after(heard(**spoken)) == Denial()
+
+
 def test_a_denied_flag_is_denied_until_it_is_granted():
     denial = Denial().after(heard(ad_user_data="denied", ad_storage="denied"))
     assert denial.denied == {"ad_user_data", "ad_storage"}
@@ -82,11 +98,12 @@ def test_what_a_later_word_does_not_speak_of_stays_denied():
         ({"tcf": NO}, Denial(ALL_FLAGS)),
         ({"tcf": ONE_VENDOR}, Denial(to={"tiktok": ALL_FLAGS})),
         ({"tcf": YES}, Denial()),
-        ({"tcf": YES[:-30]}, Denial(ALL_FLAGS)),
-        ({"tcf": "x"}, Denial(ALL_FLAGS)),
+        ({"tcf": YES[:-30]}, Denial(EVERYTHING)),
+        ({"tcf": "x"}, Denial(EVERYTHING)),
         ({"gpp": OPTED_OUT}, Denial(opted_out=True)),
         ({"gpp": NOT_OPTED_OUT}, Denial()),
-        ({"gpp": OPTED_OUT[:-3]}, Denial(ALL_FLAGS)),
+        ({"gpp": OPTED_OUT[:-3]}, Denial(EVERYTHING)),
+        ({"tcf": "x", "gpc": True}, Denial(EVERYTHING, opted_out=True)),
     ],
 )
 def test_consent_strings_deny_as_in_an_event(consent, denial):

@@ -205,3 +205,31 @@ class TestErasure:
 
     async def test_of_another_method_there_is_nothing(self, client):
         assert (await client.post("/v1/users", json={})).status_code == 405
+
+
+class TestBrowserDoor:
+    """Whoever knows an address could ask with a public key: the answers tell nothing of what is remembered."""
+
+    async def collect(self, client, event_id, **more):
+        event = {"event_name": "Lead", "event_id": event_id, "user_data": JANE, "consent": GRANTED, **more}
+        answer = await client.post("/v1/collect", json=event, headers=BROWSER)
+        assert answer.status_code == 202
+        return answer.json()
+
+    async def test_tells_nobody_who_withdrew(self, client, outbox):
+        before = await self.collect(client, "a")
+        await say(client, {"ad_user_data": "denied"})
+        after = await self.collect(client, "b")
+        assert after["results"] == [{**before["results"][0], "event_id": "b"}]
+        assert before["results"][0]["destinations"]["acme"] == "queued"
+        with outbox.reading() as db:
+            data = db.execute("SELECT data FROM decision JOIN event ON decision = id WHERE event_id = 'b'").fetchone()
+        assert json.loads(data[0])["to"]["acme"][:3] == ["skipped", "consent", "consent_withdrawn"]
+
+    async def test_tells_nobody_who_was_erased(self, client, outbox):
+        before = await self.collect(client, "a", event_time=1_790_000_000)
+        await erase(client, {"user_data": JANE})
+        after = await self.collect(client, "b", event_time=1_790_000_000)
+        assert after == {**before, "results": [{**before["results"][0], "event_id": "b"}]}
+        with outbox.reading() as db:
+            assert db.execute("SELECT event_id FROM event").fetchall() == []

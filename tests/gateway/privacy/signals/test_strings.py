@@ -444,7 +444,7 @@ def test_which_sections_apply():
 def test_a_section_that_nobody_reads_may_deny():
     string = writing.gpp({5: "anything", 8: writing.us(8, [2, 2])})
     assert "does not read" in heard(gpp=string).unread
-    assert heard(gpp=string, gpp_sid=(8,)) == Heard()
+    assert heard(gpp=string, gpp_sid=(8,)) == Heard(opt_outs=True)
 
 
 def test_a_child_is_heard_of():
@@ -466,7 +466,7 @@ def test_all_strings_deny_together():
         tcf=writing.tc_string({1, 3, 4}, at=AT),
         gpp=writing.gpp({2: writing.tc_string({1, 7}, at=AT), 7: writing.us(7, [2, 1, 2])}),
     )
-    assert found == Heard(denied=frozenset({"ad_user_data", "ad_personalization"}), opted_out=True)
+    assert found == Heard(denied=frozenset({"ad_user_data", "ad_personalization"}), opted_out=True, opt_outs=True)
 
 
 # Where each rule begins and ends, to the day.
