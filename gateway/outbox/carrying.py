@@ -41,7 +41,10 @@ def carry(outbox: Path, copy: Path) -> int | None:
                 "INSERT INTO person (who, change, changed_at, denied, erased_at) VALUES (?, ?, ?, ?, ?)",
                 [(row[0], change, *row[2:]) for row in rows],
             )
-            return _erase_again(new, {row[0]: row[4] for row in rows if row[4] is not None})
+            count = _erase_again(new, {row[0]: row[4] for row in rows if row[4] is not None})
+        if count:
+            new.execute("VACUUM")  # nothing of them is left in its free space either: see residue.py
+        return count
 
 
 def _erase_again(db: Connection, erased: dict[int, float]) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import OPEN_STATES, State
-from gateway.outbox import ledger, people, queries, standing
+from gateway.outbox import ledger, people, queries, residue, standing
 from gateway.outbox.lanes import end_of_log
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ async def erase(outbox: Outbox, whos: Sequence[int], now: float, *, linked: bool
     more = await outbox.read(lambda db: _linked(db, others, seqs, end))
     if linked:
         seqs, whos, more = sorted({*seqs, *more}), [*whos, *others], []
+    parts = await outbox.read(lambda db: residue.traces(db, seqs))
     count, held = await outbox.write(lambda db: _erase(db, seqs, now))
-    overwritten = await outbox.empty_wal()
+    overwritten = await outbox.leave_nothing_of(parts)
     return Erased(now, count, len(more), len(whos), held, overwritten)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
+from gateway.outbox import residue
 from gateway.outbox.append import Appended, Log, Record, is_of_the_past
 from gateway.outbox.engine import Connection, checkpoint, connect, empty_wal, lease_of, sqlite3, translated
 from gateway.outbox.migrations import check_shape, migrate
@@ -18,7 +19,7 @@ from gateway.outbox.people import People, denial_of
 from gateway.outbox.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from gateway.privacy.withdrawal import Denial
@@ -185,6 +186,21 @@ class Outbox:
                 return empty_wal(db, self.path)
 
         return await anyio.to_thread.run_sync(on_thread)
+
+    async def leave_nothing_of(self, parts: Collection[bytes]) -> bool:
+        """Empty the write-ahead log, and write the database anew if one of these is left in its free space.
+
+        Returns whether nothing is left of them; `False` if somebody else's reading or writing was in the way.
+        """
+        if not await self.empty_wal():
+            return False
+        if not await anyio.to_thread.run_sync(residue.is_left, self.path, parts):
+            return True
+        try:
+            await anyio.to_thread.run_sync(residue.write_anew, self.path)
+        except OutboxError:
+            return False
+        return await self.empty_wal()
 
     async def sweep_dedup(self) -> None:
         """Forget dedup keys past the window, a slice at a time."""
