@@ -7,6 +7,7 @@ to them late.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 
     from gateway.ingest.gate import Gate
     from gateway.outbox.engine import Connection
+    from gateway.outbox.sqlite import Outbox
+
+
+#: Events that one transaction looks at: taking events in waits no longer than that takes.
+STEP = 500
+
+
+async def stop_all(outbox: Outbox, gate: Gate, seqs: Sequence[int], now: float) -> Counter[tuple[str, str]]:
+    """`stop_open` for any number of events. What it has not come to yet, each lane asks about before it sends."""
+    stopped = Counter[tuple[str, str]]()
+    for at in range(0, len(seqs), STEP):
+        stopped += await outbox.write(partial(stop_open, gate=gate, seqs=seqs[at : at + STEP], now=now))
+    return stopped
 
 
 def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> Counter[tuple[str, str]]:
@@ -32,6 +46,9 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> Co
     places, ids = standing.standings(db, events), standing.lane_rows(db)
     denials, stopped = denials_of(db, seqs), Counter[tuple[str, str]]()
     for seq, denial in denials.items():
+        waiting = [name for name, at in places.get(seq, {}).items() if at.state in OPEN_STATES]
+        if not waiting:
+            continue
         payload, clear = queries.payload(db, seq)
         if payload is None:
             continue
@@ -39,9 +56,9 @@ def stop_open(db: Connection, gate: Gate, seqs: Sequence[int], now: float) -> Co
             event = read(payload, clear, gate.keyring)
         except (msgspec.DecodeError, Unopened):
             continue
-        for name, at in places.get(seq, {}).items():
-            requirement = gate.requirements.get(name)
-            if at.state not in OPEN_STATES or requirement is None:
+        for name in waiting:
+            at, requirement = places[seq][name], gate.requirements.get(name)
+            if requirement is None:
                 continue
             asked = (event.consent, event.region, requirement, gate.policy, event.received_at)
             decision = decide_with(denial, name, *asked)

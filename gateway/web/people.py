@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.delivery.ends import Ended
-from gateway.delivery.stopping import stop_open
+from gateway.delivery.stopping import stop_all
 from gateway.ingest.about import About, read_about, read_object
 from gateway.ingest.gate import parse_consent
 from gateway.ingest.pipeline import faults
@@ -85,7 +85,7 @@ async def _remember(
         left = await outbox.write(lambda db: people.remember(db, whos, heard, now))
         if heard.denies:
             seqs = await outbox.read(lambda db: people.events_about(db, whos, after=standing.first_open(db)))
-            stopped = await outbox.write(lambda db: stop_open(db, gate, seqs, now))
+            stopped = await stop_all(outbox, gate, seqs, now)
     for (instance, reason), count in stopped.items():
         service.metrics.ended(Ended(instance, State.CANCELLED, reason, count))
     log.info("consent_said", source=source.name, count=stopped.total())

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import pytest
 
+from gateway.delivery import stopping
 from tests.gateway.web.conftest import PUBLIC_KEY, SHOP, WRITE_KEY
 
 pytestmark = pytest.mark.anyio
@@ -205,6 +206,14 @@ class TestErasure:
 
     async def test_of_another_method_there_is_nothing(self, client):
         assert (await client.post("/v1/users", json={})).status_code == 405
+
+    async def test_stops_many_in_steps(self, client, outbox, monkeypatch):
+        monkeypatch.setattr(stopping, "STEP", 2)
+        for number in range(5):
+            await post(client, f"event-{number}")
+        assert (await say(client, {"ad_user_data": "denied"})).json()["stopped"] == 5
+        with outbox.reading() as db:
+            assert db.execute("SELECT DISTINCT state FROM delivery").fetchall() == [("cancelled",)]
 
 
 class TestBrowserDoor:
