@@ -52,6 +52,8 @@ def checked(found: Checked) -> None:
         ("rulings", str(found.rulings)),
         ("head", found.head_hash),
     ]
+    if found.closed:
+        told.append(("closed", f"{found.closed} payloads cannot be opened with the configured keys: not compared"))
     if found.base:
         told.insert(1, ("begins", f"behind row {found.base}: what was before is pruned, by retention"))
     if found.anchors or found.anchors_older:

@@ -94,8 +94,8 @@ SHAPES = {
     "rules": [{"outcome", "code", "rule", "count"}]}],   // outcome: sent, limited, held or other
   "unreadable": [{"cmp", "count", "reasons": {WHY: 2}}],   // cmp: "unknown" when the string does not tell
   "policies": [{"policy", "events", "first_at", "last_at"}]}""",
-    "ledger verify": """{"holds", "base", "head", "head_hash", "rows", "entries", "opened", "strings_opened", "rulings",
-  "anchors", "anchors_older", "faults": [{"code", "message", "row", "seq"}], "more_faults"}""",
+    "ledger verify": """{"holds", "base", "head", "head_hash", "rows", "entries", "opened", "strings_opened", "closed",
+  "rulings", "anchors", "anchors_older", "faults": [{"code", "message", "row", "seq"}], "more_faults"}""",
     "plugins list": """{"plugins": [{"name", "origin", "api_version", "interface", "docs", "purposes",
   "config": [{"key", "type", "required", "secret", "default", "description"}]}]}""",
     "plugins new": '{"files": […]}',

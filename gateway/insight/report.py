@@ -113,8 +113,8 @@ class Report:
 
 
 def report(db: Connection, since: float, until: float) -> Report:
-    """Count what was decided from `since` on and before `until` (Unix seconds)."""
-    with ledger.one_moment(db):
+    """Count what was decided from `since` on and before `until` (Unix seconds). Raises `OutboxError`."""
+    with ledger.one_moment(db), ledger.as_written():
         head = ledger.head(db)
         found = Report(since, until, ledger.begins_at(db), head.id, head.hash.hex())
         _Count(db, found).run()

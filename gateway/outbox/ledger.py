@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.model.errors import OutboxError
 from gateway.outbox.packing import pack, unpack
 from gateway.privacy.sealing import PAYLOAD
 
@@ -33,6 +34,8 @@ HASH, SALT = 32, 16
 INTAKE, REOPENED = WITH_EVENTS = ("intake", "reopened")
 #: A delivery that consent stopped later; one of these that a platform took all the same.
 CANCELLED, TAKEN = "cancelled", "taken"
+#: What reading a value raises that was changed to another type or shape.
+NEVER_WRITTEN = (TypeError, ValueError, AttributeError, LookupError, struct.error)
 #: Before the first row.
 NOTHING = bytes(HASH)
 #: A ruling's time of use is written down once a day.
@@ -107,6 +110,8 @@ class Kept:
     payload: bytes | None
     #: Its decision's JSON.
     decided: str
+    #: There is a payload, and it cannot be opened with the keys that are configured.
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +291,18 @@ def one_moment(db: Connection) -> Iterator[None]:
         db.execute("COMMIT")
 
 
+@contextlib.contextmanager
+def as_written() -> Iterator[None]:
+    """Raises `OutboxError` where something in the tables has a type or a shape that the gateway never writes there."""
+    try:
+        yield
+    except NEVER_WRITTEN as error:
+        raise OutboxError(
+            "the ledger holds a value that is never written there: somebody changed the database. "
+            "`gateway ledger verify` tells what else does not hold"
+        ) from error
+
+
 def is_due(db: Connection, older_than: float) -> bool:
     """Whether there is something to prune."""
     row = db.execute("SELECT at FROM ledger ORDER BY id LIMIT 1").fetchone()
@@ -382,7 +399,8 @@ def kept(db: Connection, first: int, last: int, keyring: Keyring) -> Iterator[Ke
     )
     for row in found:
         text = keyring.text(row[6], PAYLOAD) if row[6] is not None else None
-        yield Kept(*(*row[:6], None if text is None else text.encode(), row[7]))
+        payload = None if text is None else text.encode()
+        yield Kept(*(*row[:6], payload, row[7], payload is None and row[6] is not None))
 
 
 def first_kept(db: Connection) -> int | None:

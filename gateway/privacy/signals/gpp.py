@@ -14,7 +14,7 @@ from gateway.privacy.signals.bits import Bits, Unreadable
 from gateway.privacy.signals.tcf import TcString, read_tcf
 
 #: Sections that are read, by number.
-TCF_EU, USP, US_NATIONAL = 2, 6, 7
+TCF_EU, USP = 2, 6
 #: What a field of two bits says of a sale, of sharing, of targeted advertising: opted out. 3 says nothing.
 _OPTED_OUT, _UNDEFINED = 1, 3
 #: What it says of a child's data: no consent.

@@ -82,6 +82,12 @@ TAMPERINGS = {
     "UPDATE ruling SET data = data || ' '": "ruling_changed",
     "UPDATE ruling SET hash = randomblob(32)": "ruling_missing",
     "DELETE FROM ruling": "ruling_missing",
+    "UPDATE ruling SET data = x'ff00'": "ruling_changed",
+    "UPDATE ledger SET count = 'abc' WHERE id = 1": "row_changed",
+    "UPDATE ledger SET first_seq = 'x' WHERE id = 1": "value_unreadable",
+    "DELETE FROM ledger_base": "value_unreadable",
+    "UPDATE ledger_base SET id = 'x'": "value_unreadable",
+    "UPDATE event SET payload = '[1]' WHERE seq = 1": "payload_unreadable",
     "UPDATE event SET event_id = 'x' WHERE seq = 1": "event_changed",
     "UPDATE event SET event_name = 'Lead' WHERE seq = 3": "event_changed",
     "UPDATE event SET received_at = received_at + 1 WHERE seq = 4": "event_changed",
@@ -355,3 +361,20 @@ def test_a_file_without_an_anchor_proves_nothing(filled, gateway):
     code, _, err = gateway("ledger", "verify", "--anchor", str(filled.folder / "heads"))
     assert code != 0
     assert "there is no anchor in it" in err
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        ("UPDATE ledger SET at = 'x' WHERE id = 2", ("prove", "a")),
+        ("UPDATE event SET received_at = 'x' WHERE event_id = 'a'", ("prove", "a")),
+        ("UPDATE ledger SET kind = 'cancelled', entries = '{\"seqs\": 5}' WHERE id = 6", ("prove", "a")),
+        ("UPDATE ruling SET data = '[]'", ("consent", "report")),
+        ("UPDATE ledger SET entries = '' WHERE kind = 'reopened'", ("consent", "report")),
+    ],
+)
+def test_what_was_made_something_else_is_told_in_words(filled, gateway, statement, arguments):
+    change(filled, statement)
+    code, _, err = gateway(*arguments)
+    assert code != 0
+    assert "a value that is never written there" in err

@@ -174,7 +174,7 @@ def test_each_section_has_the_fields_that_its_specification_lists():
 
 @pytest.mark.parametrize("section", [25, 26, 27])
 def test_a_part_about_sensitive_data_may_be_there(section):
-    core, part = writing.us(section, [1, 2]), writing.text("0" + "01" * 8)
+    core, part = writing.us(section, [1, 2]), writing.unpadded("0" + "01" * 8)
     assert read_gpp(writing.gpp({section: f"{core}.{part}"})).us[section].opted_out
     assert not read_gpp(writing.gpp({section: f"{writing.us(section, [2, 2])}.{part}"})).us[section].opted_out
     for wrong in (f"{core}.AA", f"{core}.{part}.{part}", f"{core}.{part[:2]}", f"{core}."):
