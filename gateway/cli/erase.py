@@ -1,6 +1,7 @@
 """`gateway erase`: a person's data."""
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +72,12 @@ def _told(fault: "Fault") -> str:
 
 def _printed(made: dict[str, Any]) -> None:
     out = show.console()
-    show.line(out, f"Erased: {show.plural(made['events'], 'event', 'events')}", "bold")
+    when = datetime.fromtimestamp(made["erased_at"], UTC)
+    show.line(out, f"Erased: {show.plural(made['events'], 'event', 'events')}, {when:%Y-%m-%d %H:%M:%S} UTC", "bold")
+    if not made["events"]:
+        show.line(
+            out, "Nobody was found by this. It is remembered: what happened until now does not come in.", indent=2
+        )
     for one in made["destinations"]:
         counts = ", ".join(f"{one[name]} {words}" for name, words in _WORDS.items() if one[name])
         show.line(out, f"{one['destination']}: {counts}", indent=2)

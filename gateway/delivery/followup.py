@@ -115,8 +115,8 @@ class FollowUps:
 
         count, changes = await self._outbox.write(work)
         lane.ends.reported(verdict, count, changes)
-        level = log.info if verdict.kind in (Kind.DELIVERED, Kind.RECEIVED) else log.warning
-        level(
+        good = verdict.kind in (Kind.DELIVERED, Kind.RECEIVED)
+        (log.info if good else log.warning)(
             "outcome_reported", instance=lane.instance.name, verdict=str(verdict.kind), code=verdict.code, count=count
         )
         if verdict.kind is Kind.PAUSE:

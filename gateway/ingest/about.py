@@ -31,6 +31,8 @@ class About:
 
 def read_object(data: bytes, content_type: str, max_bytes: int) -> dict[str, Any]:
     """The JSON object that a body is. Raises `RequestRefused`."""
+    if data.lstrip()[:1] in (b"", b"["):
+        raise RequestRefused(400, "malformed_json", "the body is to be one JSON object, with `user_data`")
     found = read_body(data, content_type or JSON, "", max_bytes=max_bytes, max_events=1)
     body = found.events[0]
     if not isinstance(body, dict):

@@ -34,6 +34,9 @@ _STRINGS = frozenset(STRINGS)
 #: Names in one event's `destinations`, beyond which its answer is not kept.
 FEW = 20
 
+#: As the European Union abbreviates two countries → as ISO 3166 does, which reserves the other code for them.
+_OTHERWISE = {"UK": "GB", "EL": "GR"}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -220,10 +223,15 @@ def parse_consent(raw: Mapping[str, Any], *, gpc: bool = False) -> Consent:
     if "gpp_sid" in fields:
         fields["gpp_sid"] = _sections(fields["gpp_sid"])
     if "region" in fields:
-        fields["region"] = fields["region"].upper()
+        fields["region"] = _region(fields["region"].upper())
     if gpc:
         fields["gpc"] = True
     return Consent(**fields)
+
+
+def _region(code: str) -> str:
+    """A region as ISO 3166 has it: the European Union writes two countries in another way."""
+    return _OTHERWISE.get(code[:2], code[:2]) + code[2:]
 
 
 def _sections(value: int | str | list[int]) -> tuple[int, ...]:

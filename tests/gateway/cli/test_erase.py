@@ -37,6 +37,14 @@ def test_it_is_told_in_words(stage, gateway):
     assert "jane" not in out
 
 
+def test_that_nobody_was_found_is_told(stage, gateway):
+    stage.run(stage.event("a"))
+    code, out, _ = gateway("erase", "--email", "nobody@example.com")
+    assert code == 0
+    assert "0 events" in out
+    assert "Nobody was found by this" in " ".join(out.split())
+
+
 def test_every_identifier_given_counts(stage, answer):
     people = [{"email": "a@example.com"}, {"phone": "+12015550123"}, {"external_id": "7"}, {"anonymous_id": "v"}]
     stage.run(*(stage.event(f"e{at}", user_data=one) for at, one in enumerate([*people, {"external_id": "8"}])))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import registry
+from gateway.ingest.gate import parse_consent
 from gateway.model.delivery import Action, Decision
 from gateway.model.event import Consent
 from gateway.privacy.consent import (
@@ -500,3 +501,10 @@ def test_what_holds_where_nothing_is_configured() -> None:
 @pytest.mark.parametrize(("region", "applies"), [("DE", True), ("FR-75", True), (None, True), ("US-CA", False)])
 def test_where_the_tcf_applies(region: str | None, applies: bool) -> None:
     assert under_tcf(region) is applies
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"), [("uk", "GB"), ("UK-SCT", "GB-SCT"), ("el", "GR"), ("de", "DE"), ("US-CA", "US-CA")]
+)
+def test_a_region_in_the_european_unions_spelling_is_understood(said: str, heard: str) -> None:
+    assert parse_consent({"region": said}).region == heard

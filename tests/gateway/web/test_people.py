@@ -215,6 +215,13 @@ class TestErasure:
         with outbox.reading() as db:
             assert db.execute("SELECT DISTINCT state FROM delivery").fetchall() == [("cancelled",)]
 
+    @pytest.mark.parametrize("body", ["", " ", "[]", '[{"user_data": {}}]'])
+    async def test_a_body_that_is_no_object_is_told_what_it_should_be(self, client, body):
+        for method, path in (("POST", "/v1/consent"), ("DELETE", "/v1/users")):
+            answer = await client.request(method, path, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400
+            assert "one JSON object, with `user_data`" in answer.json()["detail"]
+
 
 class TestBrowserDoor:
     """Whoever knows an address could ask with a public key: the answers tell nothing of what is remembered."""
