@@ -127,13 +127,15 @@ class ConsentSettings:
 
     #: `deny` or `allow`: for events whose region nobody knows.
     unknown_region: str = "deny"
+    #: `deny` or `read`: a section of `gpp` that lacks the part about Global Privacy Control, and may have it cut off.
+    gpp_without_gpc: str = "deny"
     #: ISO 3166-1 or 3166-2 code in upper case → rule.
     regions: Mapping[str, RegionRule] = field(default_factory=lambda: dict(SHIPPED_REGIONS))
 
     @property
     def policy(self) -> Policy:
         """The same as the consent gate takes it. Make it once: its fingerprint is kept in it."""
-        return Policy(self.regions, self.unknown_region)
+        return Policy(self.regions, self.unknown_region, self.gpp_without_gpc == "deny")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,4 +167,6 @@ def consent(table: Mapping[str, Any], faults: Faults) -> ConsentSettings:
         base = regions.get(code) or regions.get(code[:2]) or RegionRule()
         rule = given[code]
         regions[code] = RegionRule(rule.get("default", base.default), rule.get("on_opt_out", base.on_opt_out))
-    return ConsentSettings(unknown_region=table["unknown_region"], regions=regions)
+    return ConsentSettings(
+        unknown_region=table["unknown_region"], gpp_without_gpc=table["gpp_without_gpc"], regions=regions
+    )

@@ -131,7 +131,8 @@ class Gate:
         region = consent.region or source.region
         click_ids = may_use_click_ids(consent, region, self.policy, at)
         gist = self._gist(consent, region, at)
-        return Seen(consent, said, region, click_ids, gist, signals(consent, region, at), canonical_strings(said))
+        told = signals(consent, region, at, needs_gpc=self.policy.needs_gpc)
+        return Seen(consent, said, region, click_ids, gist, told, canonical_strings(said))
 
     def forget(self) -> None:
         """Answer everything anew from now on."""
@@ -141,7 +142,7 @@ class Gate:
     def _gist(self, consent: Consent, region: str | None, at: float) -> tuple[Any, ...]:
         """What a decision depends on: of the strings only what they come to."""
         flags = (consent.ad_storage, consent.ad_user_data, consent.ad_personalization, consent.analytics_storage)
-        heard = hear(consent, at)
+        heard = hear(consent, at, needs_gpc=self.policy.needs_gpc)
         if heard is NOTHING:
             return (region, *flags, consent.gpc)
         said = [say_of(heard, one.vendor) for one in self.requirements.values()]

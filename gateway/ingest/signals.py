@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-def signals(consent: Consent, region: str | None, at: float) -> str:
+def signals(consent: Consent, region: str | None, at: float, *, needs_gpc: bool = True) -> str:
     """As JSON, for an event that came in at `at` (Unix seconds). What was not given is not there."""
     said: dict[str, Any] = {name: value for name in PURPOSES if (value := getattr(consent, name)) is not None}
     if consent.gpc is not None:
@@ -24,7 +24,7 @@ def signals(consent: Consent, region: str | None, at: float) -> str:
     if region is not None:
         said["region"] = region
     if given := [name for name in STRINGS if getattr(consent, name) is not None]:
-        said["strings"] = {"given": given, **_heard(consent, at)}
+        said["strings"] = {"given": given, **_heard(consent, at, needs_gpc)}
     return _encode(said).decode()
 
 
@@ -33,8 +33,8 @@ def withdrawn(said: str) -> str:
     return _encode({**msgspec.json.decode(said), "withdrawn": True}).decode()
 
 
-def _heard(consent: Consent, at: float) -> dict[str, Any]:
-    heard = hear(consent, at)
+def _heard(consent: Consent, at: float, needs_gpc: bool) -> dict[str, Any]:
+    heard = hear(consent, at, needs_gpc=needs_gpc)
     found: dict[str, Any] = {"unread": heard.unread} if heard.unread else {}
     if heard.denied:
         found["denied"] = sorted(heard.denied)

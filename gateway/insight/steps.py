@@ -68,7 +68,8 @@ def steps(
     """The questions up to the one that decided. The answer is the gate's own."""
     decision = decide_with(denial, instance, consent, region, requirement, policy, at)
     last = _DECIDED_BY.get(decision.reason, "grants")
-    found = _found(effective(consent, region, requirement.vendor, at), region, requirement, policy, hear(consent, at))
+    heard = hear(consent, at, needs_gpc=policy.needs_gpc)
+    found = _found(effective(consent, region, requirement.vendor, at), region, requirement, policy, heard)
     asked = QUESTIONS[: QUESTIONS.index(last) + 1]
     # A denial in an opt-out region gives way to GPC, which is named instead: see `decide`.
     return tuple(_step(question, found[question], decision, last) for question in asked)

@@ -60,6 +60,8 @@ class Policy:
     regions: Mapping[str, RegionRule] = field(default_factory=lambda: dict(SHIPPED_REGIONS))
     #: `allow` or `deny` when the region is not known.
     unknown: str = "deny"
+    #: A section of `gpp` that can tell of Global Privacy Control must, or the string cannot be used.
+    needs_gpc: bool = True
 
     def rule_for(self, region: str | None) -> RegionRule:
         """The rule of the region, else of its country, else deny; `unknown` when there is no region."""
@@ -71,7 +73,7 @@ class Policy:
     def fingerprint(self) -> str:
         """A hash of the rules: a decision made under another one is made again before sending."""
         rules = sorted((code, rule.default, rule.on_opt_out) for code, rule in self.regions.items())
-        return hashlib.sha256(repr((rules, self.unknown)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((rules, self.unknown, self.needs_gpc)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def decide(consent: Consent, region: str | None, requirement: Requirement, polic
     `at`: when the event came in, Unix seconds; strings have an age.
     """
     where = region or "unknown region"
-    heard = hear(consent, at)
+    heard = hear(consent, at, needs_gpc=policy.needs_gpc)
     if heard.unread:
         return Decision(Action.SKIP, "consent_string_unread", f"{where}: {heard.unread}")
     if heard.child and requirement.for_ads:
@@ -154,7 +156,7 @@ def effective(consent: Consent, region: str | None, vendor: Vendor, at: float) -
     A flag that the site gave is overruled by a denial alone. A TC string grants where the TCF applies: in Europe, and
     where the region is unknown.
     """
-    heard = hear(consent, at)
+    heard = hear(consent, at, needs_gpc=False)  # whoever needs it sends nothing
     if heard is NOTHING:
         return consent
     said = say_of(heard, vendor)
@@ -174,7 +176,7 @@ def may_use_click_ids(consent: Consent, region: str | None, policy: Policy, at: 
 
     An opt-out, a TC string's denial or a string that cannot be used wins over a grant here too.
     """
-    heard = hear(consent, at)
+    heard = hear(consent, at, needs_gpc=policy.needs_gpc)
     if consent.gpc or heard.unread or heard.opted_out or heard.child or "ad_storage" in heard.denied:
         return False
     if consent.ad_storage is not None:

@@ -100,13 +100,13 @@ def both(denials: Iterable[Denial]) -> Denial | None:
     return found
 
 
-def said(consent: Consent, vendors: Mapping[str, Vendor], at: float) -> Said:
+def said(consent: Consent, vendors: Mapping[str, Vendor], at: float, *, needs_gpc: bool = True) -> Said:
     """What a person's consent object says, heard at `at` (Unix seconds).
 
     A string that cannot be used is taken for a denial of everything, as in an event. What a valid TC string does not
     deny it grants.
     """
-    heard = hear(consent, at)
+    heard = hear(consent, at, needs_gpc=needs_gpc)
     denied = heard.denied | {name for name in PURPOSES if getattr(consent, name) == "denied"}
     if heard.unread or heard.child:
         everything = frozenset(PURPOSES) if heard.unread else ALL_FLAGS | denied

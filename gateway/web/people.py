@@ -70,7 +70,7 @@ async def _remember(
 ) -> dict[str, Any]:
     now, outbox, gate = time.time(), service.outbox, effective.door.gate
     vendors = {name: one.vendor for name, one in gate.requirements.items()}
-    heard = said(parse_consent(about.consent, gpc=gpc), vendors, now)
+    heard = said(parse_consent(about.consent, gpc=gpc), vendors, now, needs_gpc=gate.policy.needs_gpc)
     warnings = [*about.warnings]
     if not (heard.denies or heard.grants):
         raise RequestRefused(422, "no_signal", "/consent: neither grants nor denies anything")

@@ -230,7 +230,9 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_keys(faults):
 
 
 def test_an_unknown_key_that_resembles_none_lists_what_is_known(faults):
-    assert faults("[consent]\nxyzzy = 1") == {"consent.xyzzy": "unknown key; known are regions, unknown_region"}
+    assert faults("[consent]\nxyzzy = 1") == {
+        "consent.xyzzy": "unknown key; known are gpp_without_gpc, regions, unknown_region"
+    }
     assert faults("[servr]") == {"servr": "unknown key; did you mean server?"}
 
 
@@ -457,10 +459,12 @@ def test_names_of_sources_and_destinations_are_plain(faults, name):
 
 def test_regions_are_merged_over_the_shipped_ones_and_a_part_over_its_country(load):
     found = load(
-        '[consent]\nunknown_region = "allow"\n[consent.regions]\nUS-CA = { on_opt_out = "limited" }\n'
+        '[consent]\nunknown_region = "allow"\ngpp_without_gpc = "read"\n'
+        '[consent.regions]\nUS-CA = { on_opt_out = "limited" }\n'
         'us-tx = { default = "deny" }\nUS = { on_opt_out = "limited" }\nBR = { default = "allow" }'
     ).consent
     assert found.unknown_region == "allow"
+    assert not found.policy.needs_gpc
     assert found.regions["US-CA"] == RegionRule("allow", "limited")
     assert found.regions["US-TX"] == RegionRule("deny", "limited")
     assert found.regions["BR"] == RegionRule("allow", "skip")

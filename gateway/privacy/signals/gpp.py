@@ -99,8 +99,11 @@ class Gpp:
     unknown: frozenset[int]
 
 
-def read_gpp(text: str) -> Gpp:
-    """Read a GPP string of version 1. Raises `Unreadable`, also for a section that it should be able to read."""
+def read_gpp(text: str, *, needs_gpc: bool = True) -> Gpp:
+    """Read a GPP string of version 1. Raises `Unreadable`, also for a section that it should be able to read.
+
+    `needs_gpc`: a section that can tell of Global Privacy Control must: without that part, it may have been cut off.
+    """
     header, *bodies = text.split("~")
     numbers = _header(Bits(header))
     if len(numbers) != len(bodies):
@@ -113,7 +116,7 @@ def read_gpp(text: str) -> Gpp:
         elif number == USP:
             us[number] = _usp(body)
         elif number in LAYOUTS:
-            us[number] = _us(body, LAYOUTS[number])
+            us[number] = _us(body, LAYOUTS[number], needs_gpc=needs_gpc)
         else:
             unknown.append(number)
     return Gpp(us, tcf, frozenset(unknown))
@@ -140,7 +143,7 @@ def _usp(text: str) -> UsSection:
     return UsSection(opted_out=text[2] == "Y", child=False)
 
 
-def _us(text: str, layouts: tuple[_Layout, ...]) -> UsSection:
+def _us(text: str, layouts: tuple[_Layout, ...], *, needs_gpc: bool) -> UsSection:
     core, *others = text.split(".")
     bits = Bits(core)
     version = bits.number(6)
@@ -154,20 +157,19 @@ def _us(text: str, layouts: tuple[_Layout, ...]) -> UsSection:
     bits.numbers(layout.rest, 2)
     if _UNDEFINED in opt_outs:
         raise Unreadable("an opt-out that is neither given nor not")
-    return UsSection(_gpc(others, layout) or _OPTED_OUT in opt_outs, _NO_CONSENT in children)
+    return UsSection(_gpc(others, layout, needs_gpc=needs_gpc) or _OPTED_OUT in opt_outs, _NO_CONSENT in children)
 
 
-def _gpc(segments: list[str], layout: _Layout) -> bool:
-    """Where a section can tell of Global Privacy Control it must: without that part, it may have been cut off."""
+def _gpc(segments: list[str], layout: _Layout, *, needs_gpc: bool) -> bool:
     if layout.sensitive_apart is not None and len(segments) == 1:
         bits = Bits(segments[0])
         bits.flag()
         bits.numbers(layout.sensitive_apart, 2)
         return False
+    if not segments and not (layout.gpc and needs_gpc):
+        return False
     if len(segments) != layout.gpc:
         raise Unreadable("not the subsections that it should have")
-    if not segments:
-        return False
     bits = Bits(segments[0])
     if bits.number(2) != 1:
         raise Unreadable("a subsection of an unknown type")

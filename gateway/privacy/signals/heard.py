@@ -84,12 +84,15 @@ NO_FLAGS = Flags()
 NOTHING = Heard()
 
 
-def hear(consent: Consent, at: float) -> Heard:
-    """What the strings say of an event that came in at `at` (Unix seconds). Strings of a day are read once."""
+def hear(consent: Consent, at: float, *, needs_gpc: bool = True) -> Heard:
+    """What the strings say of an event that came in at `at` (Unix seconds). Strings of a day are read once.
+
+    `needs_gpc`: as `read_gpp` has it.
+    """
     strings = (consent.tcf, consent.additional_consent, consent.gpp)
     if strings == (None, None, None):
         return NOTHING
-    return _hear(*strings, consent.gpp_sid or (), int(at // DAY))
+    return _hear(*strings, consent.gpp_sid or (), int(at // DAY), needs_gpc)
 
 
 def forget() -> None:
@@ -131,12 +134,14 @@ def _say_of(found: TcString, additional: AdditionalConsent | None, vendor: Vendo
 
 
 @lru_cache(maxsize=1_024)
-def _hear(tcf: str | None, additional: str | None, gpp: str | None, sections: tuple[int, ...], day: int) -> Heard:
+def _hear(
+    tcf: str | None, additional: str | None, gpp: str | None, sections: tuple[int, ...], day: int, needs_gpc: bool
+) -> Heard:
     heard = NOTHING
     readers: tuple[tuple[str, str | None, Callable[[str], Heard]], ...] = (
         ("tcf", tcf, lambda text: _of_tcf(read_tcf(text), day)),
         ("additional_consent", additional, lambda text: Heard(additional=read_additional(text))),
-        ("gpp", gpp, lambda text: _of_gpp(read_gpp(text), sections, day)),
+        ("gpp", gpp, lambda text: _of_gpp(read_gpp(text, needs_gpc=needs_gpc), sections, day)),
     )
     for name, text, read in readers:
         if text is None:

@@ -146,9 +146,19 @@ def test_policies_and_requirements_have_fingerprints(make: Any) -> None:
     prints = [
         make().door.gate.fingerprint,
         make(more='[consent]\nunknown_region = "allow"\n').door.gate.fingerprint,
+        make(more='[consent]\ngpp_without_gpc = "read"\n').door.gate.fingerprint,
         make(more='[consent.regions."US-CA"]\non_opt_out = "limited"\n').door.gate.fingerprint,
         make(tables={"meta": 'consent = {requires = ["ad_user_data"]}'}).door.gate.fingerprint,
         make(tables={"meta": 'consent = {on_opt_out = "limited"}'}).door.gate.fingerprint,
     ]
     assert len(set(prints)) == len(prints)
     assert prints[0] == make().door.gate.fingerprint
+
+
+def test_a_gpp_string_whose_cmp_leaves_a_part_out_is_read_where_that_is_said(make: Any) -> None:
+    event = purchase(consent={"gpp": "DBABLA~CVQqAAAAAACA", "region": "US-CA"})
+    strict, read = make(), make(more='[consent]\ngpp_without_gpc = "read"\n')
+    assert set(strict.statuses(event).values()) == {"skipped:consent"}
+    assert "queued" in read.statuses(event).values()
+    assert "cannot be used" in strict.take(event).draft.seen.signals
+    assert "cannot be used" not in read.take(event).draft.seen.signals

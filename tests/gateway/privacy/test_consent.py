@@ -508,3 +508,31 @@ def test_where_the_tcf_applies(region: str | None, applies: bool) -> None:
 )
 def test_a_region_in_the_european_unions_spelling_is_understood(said: str, heard: str) -> None:
     assert parse_consent({"region": said}).region == heard
+
+
+class TestGppWithoutItsPartAboutGlobalPrivacyControl:
+    """A cut-off string by default; for who says that their CMP leaves the part out, one that is read."""
+
+    WITHOUT, OBJECTION = "DBABLA~CVQqAAAAAACA", "DBABLA~CVQVAAAAAACA"
+    READ = Policy(needs_gpc=False)
+    ALL = Requirement(frozenset(ADS))
+
+    @pytest.mark.parametrize("flags", [{}, dict.fromkeys(ADS, "granted")])
+    def test_it_is_a_denial_unless_it_is_said_to_be_whole(self, flags: dict[str, str]) -> None:
+        said = Consent(gpp=self.WITHOUT, **flags)
+        assert decide(said, "US-CA", self.ALL, Policy(), AT).reason == "consent_string_unread"
+        assert decide(said, "US-CA", self.ALL, self.READ, AT).action is Action.SEND
+        assert not may_use_click_ids(said, "US-CA", Policy(), AT)
+        assert may_use_click_ids(said, "US-CA", self.READ, AT)
+
+    def test_an_objection_in_it_is_heard_all_the_same(self) -> None:
+        assert decide(Consent(gpp=self.OBJECTION), "US-CA", self.ALL, self.READ, AT).reason == "gpp_opt_out"
+        assert not may_use_click_ids(Consent(gpp=self.OBJECTION), "US-CA", self.READ, AT)
+
+    @pytest.mark.parametrize("text", [f"{WITHOUT}.", f"{WITHOUT}.AA", f"{WITHOUT}.QA.QA", "DBABLA~CVQqAAAAAA", ""])
+    def test_what_cannot_be_read_otherwise_still_denies(self, text: str) -> None:
+        assert decide(Consent(gpp=text), "US-CA", self.ALL, self.READ, AT).reason == "consent_string_unread"
+
+    def test_a_tc_string_beside_it_denies_as_ever(self) -> None:
+        refused = Consent(gpp=self.WITHOUT, tcf=writing.tc_string(purposes=()))
+        assert decide(refused, "US-CA", self.ALL, self.READ, AT).reason == "consent_denied"

@@ -183,3 +183,9 @@ def test_a_denial_for_one_destination_is_not_anothers():
 def test_nothing_said_is_neither():
     assert not Said().denies
     assert not Said().grants
+
+
+def test_a_string_without_its_part_about_global_privacy_control_denies_unless_it_is_said_to_be_whole() -> None:
+    consent = Consent(gpp="DBABLA~CVQqAAAAAACA")
+    assert said(consent, {}, AT).denies
+    assert said(consent, {}, AT, needs_gpc=False) == Said(opted_out=False)
