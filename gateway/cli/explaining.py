@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gateway.insight.explain import Delivery, Explained
+    from gateway.model.event import Joined
     from gateway.outbox.standing import AttemptRow
 
 
@@ -38,6 +39,18 @@ def _about(event: Explained, now: float) -> list[tuple[str, str]]:
         *rows,
         ("happened", f"{show.when(event.event_time, now)}, {event.action_source}{', a test' if event.test else ''}"),
         ("consent", f"{signals or 'no signal'}; region that counts: {event.region or 'unknown'}"),
+        *_joined(event, now),
+    ]
+
+
+def _joined(event: Explained, now: float) -> list[tuple[str, str]]:
+    """What a visit told, by visit."""
+    origins: dict[Joined, list[str]] = {}
+    for path, origin in event.joined.items():
+        origins.setdefault(origin, []).append(path)
+    return [
+        ("joined", f"{', '.join(paths)}: told {show.when(one.at, now)} through source {one.source}, found by {one.by}")
+        for one, paths in origins.items()
     ]
 
 

@@ -55,6 +55,7 @@ _DELIVERY = """{
       "asked_next_at"}]}"""
 _EVENT = f"""{{"seq", "event_id", "event_name", "source", "received_at", "payload_kept", "unreadable",
   "event_time", "action_source", "test", "region", "signals": {{…}},   // empty unless payload_kept
+  "joined": {{PATH: {{"by", "at", "source"}}}},   // told by a visit of the same person, not by the sender
   "destinations": {{NAME: {_DELIVERY}}}}}"""
 _ACTED = """{"chosen": 2, "destinations": {NAME: 2}, "left": [{"instance", "code", "message", "count"}],
  "lacking": {"NAME: email": 1}, "dry_run": false, "done": 2,

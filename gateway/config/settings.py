@@ -89,6 +89,8 @@ class Privacy:
     keyring: Keyring = NO_KEYS
     #: Digests are made by every known rule, not only by those that a configured destination needs.
     all_digest_rules: bool = False
+    #: How long what a visit told is remembered, to join later events of the same person.
+    visit_retention_s: float = 7 * 86400.0
     #: How long decisions are kept in the consent ledger.
     ledger_retention_s: float = 730 * 86400.0
     #: Where the ledger's head is written down; `None`: nowhere.
@@ -114,6 +116,8 @@ class Source:
     dedup_group: str | None = None
     #: The door that it comes through: `events`.
     kind: str = "events"
+    #: Its visits are remembered; `None`: if some source reports what a shop's server knows.
+    remember_visits: bool | None = None
 
     @property
     def dedup_scope(self) -> str:
@@ -217,6 +221,16 @@ class Settings:
     consent: ConsentSettings = field(default_factory=ConsentSettings)
     #: All of them, disabled ones too.
     destinations: Mapping[str, Instance] = field(default_factory=dict)
+
+    @property
+    def remembering(self) -> frozenset[str]:
+        """Names of the sources whose visits are remembered."""
+        needed = any(one.kind != "events" for one in self.sources.values())
+        return frozenset(
+            name
+            for name, one in self.sources.items()
+            if (needed if one.remember_visits is None else one.remember_visits)
+        )
 
     @property
     def enabled(self) -> Mapping[str, Instance]:

@@ -80,6 +80,9 @@ def privacy(table: Mapping[str, Any], folder: Path, faults: Faults) -> Privacy:
         ledger_retention_s=values.reading(
             values.duration, table["ledger_retention"], faults, ("privacy", "ledger_retention"), 0.0
         ),
+        visit_retention_s=values.reading(
+            values.duration, table["visit_retention"], faults, ("privacy", "visit_retention"), 0.0
+        ),
         misplaced=table["misplaced"],
         keyring=Keyring(_encryption_keys(table, faults)),
         ledger_anchor=folder / table["ledger_anchor"] if "ledger_anchor" in table else None,
@@ -116,6 +119,7 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         else None,
         dedup_group=table.get("dedup_group"),
         kind=table["kind"],
+        remember_visits=table.get("remember_visits"),
     )
 
 

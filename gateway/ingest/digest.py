@@ -1,9 +1,10 @@
-"""The fourth stage: from here on, personal data in the clear no longer exists."""
+"""The fifth stage: from here on, personal data in the clear no longer exists."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.ingest.join import digests_by_plan
 from gateway.ingest.misplaced import REMOVED, holds_email
 from gateway.privacy.hashing import CLEAR_KEYS, hash_user_data
 from gateway.privacy.identity import pseudonyms
@@ -25,8 +26,10 @@ def digest(draft: Draft, setup: Setup) -> None:
             draft.warn(f"/user_data/{key}", *REMOVED)
             del draft.user_data[key]
     hashed = hash_user_data(draft.user_data, setup.plan, draft.source.default_country)
+    if draft.joined_digests:
+        hashed.digests.update(digests_by_plan(draft, setup.plan.digests))
     if setup.recall is not None:
-        draft.people = _people(draft, setup, setup.recall.key, hashed.digests)
+        draft.people = _people(draft, setup, setup.recall.key, {**draft.joined_digests, **hashed.digests})
     draft.user_data, draft.digests, draft.clear = hashed.rest, hashed.digests, hashed.clear
     draft.warnings.extend(hashed.warnings)
 

@@ -15,6 +15,8 @@ from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
     from gateway.config import Source
+    from gateway.model.event import Joined
+    from gateway.privacy.visits import Key
     from gateway.privacy.withdrawal import Denial
 
 
@@ -40,6 +42,20 @@ class Recall(Protocol):
         """What the person with these pseudonyms has taken back of their consent."""
 
 
+class Visits(Protocol):
+    """What the outbox remembers of visits."""
+
+    @property
+    def key(self) -> bytes:
+        """The key of pseudonyms."""
+
+    def knows_visits(self) -> bool:
+        """Whether anything is remembered at all."""
+
+    def visits(self, keys: Sequence[Key], now: float) -> Sequence[tuple[str, bytes]]:
+        """(kind, content) of what is remembered under these keys, in their order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the configuration means for the stages. Made once for each configuration."""
@@ -52,6 +68,11 @@ class Setup:
     unasked: DigestPlan
     #: Who is remembered; `None` where nothing is stored.
     recall: Recall | None
+    #: What joins an event; `None` where nothing is stored.
+    visits: Visits | None
+    #: Names of the sources whose visits are remembered, and for how long, in seconds.
+    remembering: frozenset[str]
+    visit_retention_s: float
     #: Dotted canonical paths that no destination is sent: they are not stored either.
     withheld: frozenset[str]
     #: The only query parameters that stay in URLs; `None` for all but personal data.
@@ -94,6 +115,10 @@ class Draft(msgspec.Struct):
     #: What the gate said before that was remembered; `None` if nothing is.
     by_itself: Routing | None = None
     clear: dict[str, str] = {}
+    #: What a visit of the same person is found by, and what joined the event from it.
+    visit_keys: Sequence[Key] = ()
+    joined: dict[str, Joined] = {}
+    joined_digests: dict[str, tuple[str, ...]] = {}
 
     @property
     def event_name(self) -> str:

@@ -1,4 +1,4 @@
-"""The second stage: ids, click ids, money in one form, personal data out of URLs and free fields."""
+"""The third stage: ids, click ids, money in one form, personal data out of URLs and free fields."""
 
 from __future__ import annotations
 

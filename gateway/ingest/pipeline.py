@@ -1,4 +1,4 @@
-"""The door's sentence: validate, enrich, consent, hash, record. All doors share it."""
+"""The door's sentence: validate, join, enrich, consent, hash, record. All doors share it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.ingest.digest import digest
 from gateway.ingest.draft import BrowserHints, Draft, Setup
 from gateway.ingest.enrich import enrich
 from gateway.ingest.gate import Gate, gate
+from gateway.ingest.join import join
 from gateway.ingest.misplaced import refuse_misplaced
 from gateway.ingest.recall import recall
 from gateway.ingest.record import record
@@ -31,7 +32,7 @@ Stage: TypeAlias = Callable[[Draft, Setup], None]
 
 #: The stages in their order. A stage of your own goes between `enrich` and `gate`: it may change the draft and warn, or
 #: raise `EventInvalid`.
-STAGES: tuple[Stage, ...] = (validate, enrich, gate, digest, recall)
+STAGES: tuple[Stage, ...] = (validate, join, enrich, gate, digest, recall)
 
 #: Refused events of one body of which all faults are told; of the others the first, as an explanation costs more than
 #: an event.
@@ -69,6 +70,9 @@ class Door:
             plan=plan,
             unasked=unasked(plan),
             recall=outbox,
+            visits=outbox,
+            remembering=settings.remembering,
+            visit_retention_s=settings.privacy.visit_retention_s,
             withheld=frozenset.intersection(*(one.deny_fields for one in instances)) if instances else frozenset(),
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.ingest.misplaced import REMOVED, without_emails
+from gateway.ingest.visiting import visit_of
 from gateway.model.event import Event
 from gateway.outbox import Record
 from gateway.outbox.packing import id_sum, key_hash
@@ -44,6 +45,7 @@ def record(draft: Draft, setup: Setup) -> Record:
     if routing is None:
         raise RuntimeError("the gate has not been asked")
     user_data = without_emails(draft, "user_data", draft.user_data)
+    visit = visit_of(draft, user_data, setup)
     clear = dict(draft.clear)
     for key in SHORT_LIVED:
         if key in user_data:
@@ -71,6 +73,8 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload["event_source_url"] = _address(draft.event_source_url, anonymous=routing.anonymous)
     if draft.referrer_url:
         payload["referrer_url"] = _address(draft.referrer_url, anonymous=routing.anonymous)
+    if draft.joined and not routing.anonymous:
+        payload["joined"] = {path: one for path, one in draft.joined.items() if _is_left(path, payload, clear)}
     if "context" in raw and not routing.anonymous:
         payload["context"], removed = scrub_value(raw["context"])
         for tail in removed:
@@ -93,7 +97,16 @@ def record(draft: Draft, setup: Setup) -> Record:
         clear=setup.gate.keyring.seal(_encode(clear), _of(sealed)) if clear else None,
         ruling=setup.gate.ruling(draft, routing),
         strings=draft.seen.strings,
+        visit=visit,
     )
+
+
+def _is_left(path: str, payload: Mapping[str, Any], clear: Mapping[str, str]) -> bool:
+    """Whether what joined is still there, once consent and the rest have had their say."""
+    head, _, key = path.partition(".")
+    if head == "user_data":
+        return key in payload["user_data"] or key in clear
+    return head != "event_source_url" or head in payload
 
 
 def _of(payload: bytes) -> bytes:

@@ -12,6 +12,7 @@ from gateway.ingest.record import read
 from gateway.insight.steps import Step, steps
 from gateway.log import clean
 from gateway.model.delivery import Skip, State
+from gateway.model.event import Joined
 from gateway.outbox import queries, standing
 from gateway.outbox.people import denials_of
 from gateway.outbox.standing import AttemptRow
@@ -99,6 +100,8 @@ class Explained:
     region: str | None = None
     #: The signals that were given; of a consent string only that it was there.
     signals: Mapping[str, str | bool] = field(default_factory=dict)
+    #: Dotted path → where it comes from, of what a visit of the same person told.
+    joined: Mapping[str, Joined] = field(default_factory=dict)
     #: Instance → what became of it there.
     destinations: Mapping[str, Delivery] = field(default_factory=dict)
 
@@ -132,6 +135,7 @@ class Explainer:
             test=event.test,
             region=event.region,
             signals=_signals(event.consent),
+            joined=event.joined,
             destinations=deliveries,
         )
 

@@ -90,6 +90,18 @@ class Consent:
     region: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Where a field comes from that the sender did not give: a visit of the same person."""
+
+    #: What the visit was found by: `order_id`, `cart_token`, `anonymous_id`, `external_id` or `email`.
+    by: str
+    #: When the visit told it, Unix seconds.
+    at: float
+    #: The source through which it did.
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One canonical event, past the door: normalised, scrubbed and hashed.
@@ -120,6 +132,8 @@ class Event:
     original_event: Mapping[str, Any] = field(default_factory=dict)
     #: The event's own routing: destination → whether it may have it, `*` for all that are not named.
     destinations: Mapping[str, bool] = field(default_factory=dict)
+    #: Dotted path → where it comes from, of what joined it from a visit. No plugin sees it.
+    joined: Mapping[str, Joined] = field(default_factory=dict)
     #: To be sent in the platform's test mode only.
     test: bool = False
     #: When the gateway took it: Unix seconds, UTC.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from gateway.model.errors import OutboxError
-from gateway.outbox import ledger, people
+from gateway.outbox import ledger, people, visits
 from gateway.outbox.keys import Keys
 from gateway.outbox.lanes import CONSENT_GIVEN
 from gateway.outbox.ledger import INTAKE, REOPENED, Ledger, Ruling, commit_event, commit_strings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.outbox.engine import Connection
     from gateway.outbox.people import People
+    from gateway.privacy.visits import Visit
 
 
 #: Rows in one statement: SQLite takes 999 values or more.
@@ -53,6 +54,8 @@ class Record(msgspec.Struct, frozen=True):
     ruling: Ruling
     #: Its consent strings, as `ledger.canonical_strings`.
     strings: bytes = b""
+    #: What of it is remembered for later events of the same visitor.
+    visit: Visit | None = None
 
 
 class Appended(NamedTuple):
@@ -140,6 +143,9 @@ class Log:
             seq += 1
         if fresh:
             self._insert(db, fresh, first)
+            for record in fresh:
+                if record.visit is not None:
+                    visits.remember(db, record.visit)
         for record, earlier in consented:
             self._reopen(db, record, earlier)
         return results

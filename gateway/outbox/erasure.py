@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.model.delivery import OPEN_STATES, State
-from gateway.outbox import ledger, people, queries, residue, standing
+from gateway.outbox import ledger, people, queries, residue, standing, visits
 from gateway.outbox.lanes import end_of_log
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ async def erase(outbox: Outbox, whos: Sequence[int], now: float, *, linked: bool
     more = await outbox.read(lambda db: _linked(db, others, seqs, end))
     if linked:
         seqs, whos, more = sorted({*seqs, *more}), [*whos, *others], []
-    parts = await outbox.read(lambda db: residue.traces(db, seqs))
-    count, held = await outbox.write(lambda db: _erase(db, seqs, now))
+    parts = await outbox.read(lambda db: residue.traces(db, seqs) | residue.traces_of(visits.contents_about(db, whos)))
+    count, held = await outbox.write(lambda db: _erase(db, seqs, whos, now))
     overwritten = await outbox.leave_nothing_of(parts)
     return Erased(now, count, len(more), len(whos), held, overwritten)
 
@@ -96,10 +96,11 @@ def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int
     return [seq for seq in sorted(found) if queries.event(db, seq) is not None]
 
 
-def _erase(db: Connection, seqs: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:
+def _erase(db: Connection, seqs: Sequence[int], whos: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:
     rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]  # others' retention is over
     held = _held(db, rows)
     delete(db, seqs)
+    visits.forget_person(db, whos)
     ledger.note(db, "erasure", now, {"events": len(rows)})  # not which: together they would be a person's trace
     people.next_change(db)  # lanes that have read these events since the first step look again
     return len(rows), held

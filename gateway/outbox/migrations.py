@@ -228,6 +228,24 @@ def m009_the_consent_ledger(db: Any) -> None:
     db.execute("INSERT INTO ledger_base VALUES (0, zeroblob(32))")
 
 
+@migrations()
+def m010_visits(db: Any) -> None:
+    """What joins a later event of the same visitor: gateway/privacy/visits.py."""
+    db.execute(
+        """
+        CREATE TABLE visit (
+          who INTEGER NOT NULL,          -- a pseudonym: of a person's id, a cart's or an order's
+          scope INTEGER NOT NULL,        -- within what it means the same visit
+          link INTEGER NOT NULL,         -- rows that were written together share it
+          expires_at REAL NOT NULL,      -- Unix seconds
+          data BLOB NOT NULL,            -- JSON: path → [value, when it was told, source]
+          PRIMARY KEY (who, scope)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX visit_link ON visit (link)")
+    db.execute("CREATE INDEX visit_expires ON visit (expires_at)")
+
+
 def migrate(db: Connection, path: Path) -> bytes:
     """Bring the database to this version's shape. Returns the key of people's pseudonyms.
 

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from gateway.model.errors import OutboxError
-from gateway.outbox import ledger
+from gateway.outbox import ledger, visits
 from gateway.outbox.files import private, synced
 from gateway.outbox.keys import Keys
 from gateway.outbox.packing import pack
@@ -85,6 +85,8 @@ def erased_at(db: Connection, whos: Iterable[int]) -> float | None:
 
 def remember(db: Connection, whos: Sequence[int], said: Said, now: float) -> Denial | None:
     """Write down what a person says of their consent, for each pseudonym. Returns what is denied from now on."""
+    if said.denies:
+        visits.forget_person(db, whos)
     change, left = next_change(db), []
     for who in whos:
         denial = (denial_of(db, (who,)) or Denial()).after(said)

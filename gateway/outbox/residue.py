@@ -17,7 +17,7 @@ from gateway.outbox.engine import connect, sqlite3, translated
 from gateway.privacy.sealing import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.outbox.engine import Connection
@@ -35,13 +35,19 @@ def traces(db: Connection, seqs: Sequence[int]) -> set[bytes]:
     found: set[bytes] = set()
     for seq in seqs:
         row = db.execute("SELECT event_id, salt FROM event WHERE seq = ?", (seq,)).fetchone()
-        if row is None:
-            continue
-        for part in (*row, *(one for stored in queries.payload(db, seq) for one in _parts(stored))):
-            text = part.encode() if isinstance(part, str) else bytes(part or b"")
-            if len(text) >= SHORTEST:
-                found.add(text[:LONGEST])
+        if row is not None:
+            found |= _long_enough(row) | traces_of(queries.payload(db, seq))
     return found
+
+
+def traces_of(contents: Iterable[bytes | str | None]) -> set[bytes]:
+    """The same of what is kept of a person: payloads, visits."""
+    return _long_enough(part for stored in contents for part in _parts(stored))
+
+
+def _long_enough(parts: Iterable[Any]) -> set[bytes]:
+    texts = (part.encode() if isinstance(part, str) else bytes(part or b"") for part in parts)
+    return {text[:LONGEST] for text in texts if len(text) >= SHORTEST}
 
 
 def _parts(stored: bytes | str | None) -> Iterator[Any]:

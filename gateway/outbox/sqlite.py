@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio.to_thread
 
 from gateway.model.errors import OutboxError, OutboxFailed
-from gateway.outbox import residue
+from gateway.outbox import residue, visits
 from gateway.outbox.append import Appended, Log, Record, is_of_the_past
 from gateway.outbox.engine import Connection, checkpoint, connect, empty_wal, lease_of, sqlite3, translated
 from gateway.outbox.migrations import check_shape, migrate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
+    from gateway.privacy.visits import Key
     from gateway.privacy.withdrawal import Denial
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Outbox:
         self._lease = lease_of(path)
         self._on_append: list[Callable[[], None]] = []
         self._sweep_index = 0
+        self._knows_visits, self._look_again = False, 0.0
         #: Calls of `append` under way.
         self.appending = 0
 
@@ -156,6 +158,19 @@ class Outbox:
             return None
         with self.reading() as db:
             return denial_of(db, known)
+
+    def knows_visits(self) -> bool:
+        """Whether anything is remembered of any visit. Who remembers none looks again after a second."""
+        if not self._knows_visits and (now := time.monotonic()) >= self._look_again:
+            self._look_again = now + 1.0
+            with self.reading() as db:
+                self._knows_visits = visits.any_there(db)
+        return self._knows_visits
+
+    def visits(self, keys: Sequence[Key], now: float) -> list[tuple[str, bytes]]:
+        """(kind, content) of what is remembered under these keys, in their order."""
+        with self.reading() as db:
+            return visits.find(db, keys, now)
 
     def is_of_the_past(self, record: Record) -> bool:
         """Whether its person was erased since it happened, so that it would not be stored."""

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from gateway.log import get_logger
 from gateway.model.errors import OutboxError
-from gateway.outbox import anchor, ledger, retention
+from gateway.outbox import anchor, ledger, retention, visits
 from gateway.outbox.lanes import lane_ids
 
 if TYPE_CHECKING:
@@ -76,6 +76,17 @@ async def forget(outbox: Outbox, settings: Settings, stop: anyio.Event, now: flo
         if rows:
             log.info("forgotten", key=what, rows=rows)
     await forget_decisions(outbox, now - settings.privacy.ledger_retention_s, stop)
+    await forget_visits(outbox, now, stop)
+
+
+async def forget_visits(outbox: Outbox, now: float, stop: anyio.Event) -> None:
+    """What is remembered of visits, once its time is over, in steps."""
+    rows = 0
+    while not stop.is_set() and await outbox.read(lambda db: visits.expired(db, now)):
+        rows += await outbox.write(lambda db: visits.forget_expired(db, now))
+        await anyio.sleep(STEP_S)
+    if rows:
+        log.info("forgotten", key="visits", rows=rows)
 
 
 async def forget_decisions(outbox: Outbox, older_than: float, stop: anyio.Event) -> None:

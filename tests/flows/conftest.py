@@ -24,7 +24,7 @@ from gateway.outbox.lanes import open_lane
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config import Source
+    from gateway.ingest.draft import BrowserHints
 
 PLATFORMS = ("meta", "tiktok", "google", "pinterest", "snapchat")
 #: In no event are more than this many seconds needed to deliver everything.
@@ -78,23 +78,19 @@ class World:
 
         return httpx.MockTransport(answer)
 
-    def post(self, *events: Any) -> list[dict[str, Any]]:
+    def post(self, *events: Any, through: str = "shop", hints: BrowserHints | None = None) -> list[dict[str, Any]]:
         """As a body of JSON. Returns the results."""
-        door, source = Door(self.settings, self.outbox), self.source
+        door, source = Door(self.settings, self.outbox), self.settings.sources[through]
 
         async def accept() -> dict[str, Any]:
             data = json.dumps(events).encode()
             body = read_body(data, "application/json", "", max_bytes=10_000_000, max_events=1000)
-            return await door.accept(body, source)
+            return await door.accept(body, source, hints)
 
         answer = anyio.run(accept)
         self.answers.append(answer)
         results: list[dict[str, Any]] = answer["results"]
         return results
-
-    @property
-    def source(self) -> Source:
-        return self.settings.sources["shop"]
 
     def deliver(self, within_s: float = DEADLINE_S) -> None:
         """Run the dispatcher until no delivery waits."""

@@ -105,7 +105,7 @@ class Run:
         self.look("metrics", self.service.metrics.text().decode())
 
     def _post(self, events: list[dict[str, Any]]) -> None:
-        effective, source = self.service.effective, self.world.source
+        effective, source = self.service.effective, self.world.settings.sources["shop"]
 
         async def accept() -> dict[str, Any]:
             body = read_body(json.dumps(events).encode(), "application/json", "", max_bytes=10**8, max_events=BODY)
@@ -134,7 +134,8 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(world: Callable[..., Any], pytestconfig: pytest.Config) -> Iterator[Run]:
-    made = world(more='[consent.regions."US-CA"]\non_opt_out = "limited"\n')
+    remembered = 'region = "US"\nremember_visits = true\n'
+    made = world(source=remembered, more='[consent.regions."US-CA"]\non_opt_out = "limited"\n')
     yield Run(made, *((100_000, 1_000) if pytestconfig.getoption("--long") else (600, 50)))
     structlog.reset_defaults()
 

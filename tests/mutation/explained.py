@@ -17,6 +17,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str], str]] = {
         ("if strings == (None, None, None):", "if False"): "a shortcut: without strings the long way ends the same",
         ("heard.opted_out or one.opted_out", "without part 0"): "only `gpp` opts out, and it is read last",
         ("heard.child or one.child", "without part 0"): "only `gpp` knows of children, and it is read last",
+        ("heard.opt_outs or one.opt_outs", "without part 0"): "only `gpp` says so, and it is read last",
         ("found.tcf is not None and TCF_EU in apply", "without part 0"): "no section applies that is not there",
     },
 }

@@ -329,7 +329,7 @@ async def test_what_a_lane_reads_while_an_erasure_is_under_way_does_not_go(world
     async with world.running():
         await world.clock.pass_s(1.0)  # claimed with what is known so far
         with world.clock.working():
-            await world.outbox.write(lambda db: erasure._erase(db, [1], now))
+            await world.outbox.write(lambda db: erasure._erase(db, [1], [], now))
         await world.clock.until(world.settled("b"))
     assert world.platform.taken == ["b"]
 

@@ -1,0 +1,91 @@
+"""What is remembered of visits: one row for each id that a visit can be found by, in the order of nothing.
+
+Rows that were ever written together share a `link`, by which a person's go together when one of them is named.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from gateway.outbox.engine import Connection
+    from gateway.privacy.visits import Key, Visit
+
+#: Rows deleted in one step.
+STEP = 2_000
+
+
+def any_there(db: Connection) -> bool:
+    """Whether anything is remembered at all."""
+    return db.execute("SELECT 1 FROM visit LIMIT 1").fetchone() is not None
+
+
+def find(db: Connection, keys: Iterable[Key], now: float) -> list[tuple[str, bytes]]:
+    """(kind, content) of what is remembered under these keys, in their order."""
+    found = []
+    for kind, who, scope in keys:
+        row = db.execute(
+            "SELECT data FROM visit WHERE who = ? AND scope = ? AND expires_at > ?", (who, scope, now)
+        ).fetchone()
+        if row is not None:
+            found.append((kind, row[0]))
+    return found
+
+
+def remember(db: Connection, visit: Visit) -> None:
+    """Write down what an event adds, under each of its keys."""
+    rows = [
+        db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
+        for key in visit.keys
+    ]
+    link = next((row[1] for row in rows if row is not None), None)
+    if link is None:
+        link = secrets.randbits(63)
+    for key, row in zip(visit.keys, rows, strict=True):
+        data = visit.after(key.kind, row[0] if row is not None else None)
+        if data is None:
+            db.execute("DELETE FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope))
+        else:
+            db.execute(
+                "INSERT INTO visit (who, scope, link, expires_at, data) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (who, scope) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at, "
+                "data = excluded.data",
+                (key.who, key.scope, link, visit.expires_at, data),
+            )
+
+
+def contents_about(db: Connection, whos: Collection[int]) -> list[bytes]:
+    """What is remembered of somebody with these pseudonyms, under whatever id."""
+    found = []
+    for link in _links(db, whos):
+        found += [row[0] for row in db.execute("SELECT data FROM visit WHERE link = ?", (link,))]
+    return found
+
+
+def forget_person(db: Connection, whos: Collection[int]) -> None:
+    """Forget the visits of somebody with these pseudonyms, with all ids that they were found by."""
+    for link in _links(db, whos):
+        db.execute("DELETE FROM visit WHERE link = ?", (link,))
+
+
+def expired(db: Connection, now: float) -> bool:
+    """Whether something is past its time."""
+    return db.execute("SELECT 1 FROM visit WHERE expires_at <= ? LIMIT 1", (now,)).fetchone() is not None
+
+
+def forget_expired(db: Connection, now: float) -> int:
+    """Delete what is past its time, up to `STEP` rows. Returns how many it was."""
+    done = db.execute(
+        "DELETE FROM visit WHERE (who, scope) IN "
+        "(SELECT who, scope FROM visit WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+        (now, STEP),
+    )
+    return int(done.rowcount)
+
+
+def _links(db: Connection, whos: Collection[int]) -> Sequence[int]:
+    found = {row[0] for who in whos for row in db.execute("SELECT link FROM visit WHERE who = ?", (who,))}
+    return sorted(found)

@@ -1,0 +1,159 @@
+"""What is remembered of a visit, and what of it joins an event that comes later without a browser. Pure.
+
+An order that a shop's server reports knows its customer and not their click. It shares an id with the visit: the
+browser's, the customer's, the cart's, the order's own, or the digest of an address. Under each of them is remembered
+what the visit told, by field, each with the time and the source that it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from gateway.model.event import CLICK_IDS
+from gateway.privacy.hashing import DigestPlan, hash_user_data
+from gateway.privacy.identity import EVERY_RULE, pseudonym
+from gateway.privacy.sealing import NO_KEYS, Keyring, Unopened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: What a visit is found by, the surest first: an order is one visit's, an address may be a family's.
+KINDS = ("order_id", "cart_token", "anonymous_id", "external_id", "email")
+#: Those of them that name a person, and are in `user_data`.
+_PERSONAL = ("anonymous_id", "external_id", "email")
+
+#: Keys of `user_data` that say which browser it was and what it came by; the last two stand for a page's visitor only.
+_BROWSER = ("client_ip_address", "client_user_agent")
+FIELDS = (*(key for key in CLICK_IDS if key != "fbclid"), "anonymous_id", "language", *_BROWSER)
+#: Paths of those that only a page's event has.
+OF_A_PAGE = frozenset({"event_source_url", *(f"user_data.{key}" for key in _BROWSER)})
+_CLICK_PATHS = frozenset(f"user_data.{key}" for key in CLICK_IDS)
+#: Begins the path of what was said of a person: `digests.email`.
+DIGESTS = "digests."
+
+#: What a visit's row is sealed for.
+SEALED = b"visit"
+#: How far behind an event something may have been seen, in seconds: the page that thanks for an order comes after it.
+AFTERWARDS_S = 3600.0
+
+
+class Key(NamedTuple):
+    """One way to find a visit."""
+
+    #: One of `KINDS`.
+    kind: str
+    #: A pseudonym; of a person's id the same that their events have.
+    who: int
+    #: Within what it means the same visit.
+    scope: int
+
+
+class Told(NamedTuple):
+    """One thing that a visit told."""
+
+    value: Any
+    #: When, Unix seconds.
+    at: float
+    #: The source's name.
+    source: str
+
+
+#: What is remembered under one key: dotted canonical path → what was told.
+Memory = dict[str, Told]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Told]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What an event has to add to what is remembered."""
+
+    keys: Sequence[Key]
+    told: Memory
+    #: Unix seconds: what is older is forgotten.
+    since: float
+    #: Until when this is remembered, Unix seconds.
+    expires_at: float
+    #: The visitor said no to click ids; `everything`: to all.
+    forget_clicks: bool = False
+    forget_everything: bool = False
+    keyring: Keyring = field(default=NO_KEYS, repr=False)
+
+    def after(self, kind: str, stored: bytes | None) -> bytes | None:
+        """A row's new content; `None` when nothing is left to be remembered."""
+        if self.forget_everything:
+            return None
+        kept = {path: one for path, one in opened(stored, self.keyring).items() if one.at >= self.since}
+        if self.forget_clicks:
+            kept = {path: one for path, one in kept.items() if path not in _CLICK_PATHS}
+        if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in self.told):
+            # somebody else may use the browser now
+            kept = {path: one for path, one in kept.items() if not path.startswith(DIGESTS)}
+        kept |= self.told
+        return self.keyring.seal(_encode(kept), SEALED) if kept else None
+
+
+def opened(stored: bytes | None, keyring: Keyring) -> Memory:
+    """A row's content; of one that cannot be read, nothing."""
+    if stored is None:
+        return {}
+    try:
+        return _decode(keyring.open(stored, SEALED))
+    except (Unopened, msgspec.DecodeError):
+        return {}
+
+
+def keys_of(raw: Mapping[str, Any], key: bytes, group: str, orders: str, default_country: str | None) -> list[Key]:
+    """What a canonical event can be found by. `group`: within what ids mean the same; `orders`: order ids."""
+    found = []
+    order_id = raw.get("custom_data", {}).get("order_id")
+    if order_id:
+        text = str(int(order_id) if isinstance(order_id, float) else order_id)
+        found.append(Key("order_id", pseudonym(key, "order_id", text), scope(orders)))
+    cart_token = raw.get("context", {}).get("cart_token")
+    if cart_token and isinstance(cart_token, str):
+        found.append(Key("cart_token", pseudonym(key, "cart_token", cart_token), scope(group)))
+    user_data = raw.get("user_data", {})
+    named = {name: value for name, value in user_data.items() if name in _PERSONAL}
+    if named:
+        made = hash_user_data(named, _plan(), default_country).digests
+        within = scope(group)
+        for kind in _PERSONAL:
+            digests = {one for label, several in made.items() if label.startswith(f"{kind}:") for one in several}
+            found += [Key(kind, pseudonym(key, kind, digest), within) for digest in sorted(digests)]
+    return found
+
+
+@cache
+def _plan() -> DigestPlan:
+    return DigestPlan({name: EVERY_RULE[name] for name in _PERSONAL}, {})
+
+
+@cache
+def scope(text: str) -> int:
+    """A scope as a number."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def joining(
+    memories: Iterable[tuple[str, Memory]], *, event_time: float, retention_s: float, page: bool
+) -> dict[str, tuple[str, Told]]:
+    """Path → (kind, what was told), of what may join an event; `memories`: the surest first.
+
+    Nothing from after the event, and nothing that was too long ago then. `page`: the event is a page's.
+    """
+    found: dict[str, tuple[str, Told]] = {}
+    for kind, memory in memories:
+        for path, told in memory.items():
+            if path in found or (path in OF_A_PAGE and not page):
+                continue
+            if event_time - retention_s <= told.at <= event_time + AFTERWARDS_S:
+                found[path] = (kind, told)
+    return found

@@ -1,0 +1,342 @@
+"""What a visit told joins the order that comes later from the shop's server, under the consent given then."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from gateway.ingest.draft import BrowserHints
+from gateway.insight.explain import Explainer
+from gateway.outbox import people, visits
+from gateway.outbox.erasure import erase
+from gateway.privacy.identity import person
+from gateway.privacy.withdrawal import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.flows.conftest import World
+
+WEB = """
+[sources.web]
+public_key = "made-up-public-key-00001"
+origins = ["https://shop.example"]
+remember_visits = true
+"""
+YES = {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}
+AGENT, IP, FBP = "Mozilla/5.0 (X11; Linux x86_64)", "203.0.113.77", "fb.1.1795000000000.1098115397"
+BROWSER = BrowserHints(ip=IP, user_agent=AGENT, cookies={"_fbp": FBP})
+LANDING = "https://shop.example/socks?utm_source=ad&fbclid=IwAR0kx-made-up&gclid=Cj0KCQ-made-up"
+
+
+@pytest.fixture
+def shop(world: Callable[..., World]) -> World:
+    """A web source whose visits are remembered, and a back office that knows nothing of browsers."""
+    return world(source="", more=WEB)
+
+
+def visit(shop: World, *, cart: str = "cart-1", hints: BrowserHints | None = BROWSER, **fields: Any) -> None:
+    event = {
+        "event_name": "PageView",
+        "event_id": f"view-{time.monotonic_ns()}",
+        "event_source_url": LANDING,
+        "consent": {**YES, "region": "DE"},
+        "context": {"cart_token": cart},
+        **fields,
+    }
+    assert shop.post(event, through="web", hints=hints)[0]["status"] == "accepted"
+
+
+def order(number: str, *, cart: str | None = "cart-1", **fields: Any) -> dict[str, Any]:
+    return {
+        "event_name": "Purchase",
+        "custom_data": {"order_id": number, "value": 59.9, "currency": "EUR"},
+        "user_data": {"email": "jane.doe@example.com"},
+        **({"context": {"cart_token": cart}} if cart else {}),
+        **fields,
+    }
+
+
+def sent(shop: World, number: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What Meta and Google were sent of an order."""
+    meta = next(one for one in shop.arrived["meta"] if one["event_id"] == number)
+    google = next(one for one in shop.arrived["google"] if one["transactionId"] == number)
+    return meta, google
+
+
+def stored(shop: World, event_id: str) -> dict[str, Any]:
+    with shop.outbox.reading() as db:
+        row = db.execute(
+            "SELECT e.payload, c.data FROM event e LEFT JOIN clear c USING (seq) WHERE event_id = ?", (event_id,)
+        ).fetchone()
+    return {**json.loads(row[0]), "clear": json.loads(row[1] or b"{}")}
+
+
+def rows(shop: World) -> int:
+    with shop.outbox.reading() as db:
+        return int(db.execute("SELECT count(*) FROM visit").fetchone()[0])
+
+
+def about(shop: World, **named: str) -> tuple[int, ...]:
+    return person(shop.outbox.key, named).pseudonyms
+
+
+def test_an_order_from_the_back_office_gains_click_browser_and_consent_of_its_visit(shop: World) -> None:
+    alone = shop.post(order("1001"))[0]
+    assert set(alone["destinations"].values()) == {"skipped:consent"}  # nobody knows what she allowed
+    visit(shop, user_data={"anonymous_id": "visitor-1"})
+    answered = shop.post(order("1002"))[0]
+    assert answered["destinations"]["meta"] == answered["destinations"]["google"] == "queued"
+    shop.deliver()
+    meta, google = sent(shop, "1002")
+    who = meta["user_data"]
+    assert who["fbc"].startswith("fb.1.")
+    assert who["fbc"].endswith(".IwAR0kx-made-up")
+    assert (who["fbp"], who["client_ip_address"], who["client_user_agent"]) == (FBP, IP, AGENT)
+    assert len(who["em"]) == 1
+    assert meta["event_source_url"].startswith("https://shop.example/socks")
+    assert google["adIdentifiers"]["gclid"] == "Cj0KCQ-made-up"
+    assert google["consent"]["adUserData"] == "CONSENT_GRANTED"
+
+
+def test_explain_tells_where_each_field_came_from(shop: World) -> None:
+    visit(shop)
+    shop.post(order("1003"))
+    with shop.outbox.reading() as db:
+        (found,) = Explainer(shop.settings).explain(db, "1003")
+    assert set(found.joined) == {
+        "user_data.fbc", "user_data.fbp", "user_data.gclid", "user_data.client_ip_address",
+        "user_data.client_user_agent", "event_source_url", "consent",
+    }  # fmt: skip
+    assert {(one.by, one.source) for one in found.joined.values()} == {("cart_token", "web")}
+    assert all(abs(one.at - time.time()) < 60 for one in found.joined.values())
+
+
+@pytest.mark.parametrize(
+    ("visitor", "ordered"),
+    [
+        ({"user_data": {"anonymous_id": "v-9"}}, {"user_data": {"anonymous_id": "v-9"}}),
+        ({"user_data": {"external_id": "c-9"}}, {"user_data": {"external_id": "c-9"}}),
+        ({"user_data": {"email": "Max@Example.com"}}, {"user_data": {"email": "max@example.com "}}),
+        (
+            {"user_data": {"email": "max@example.com"}},
+            {"user_data": {"email": "5b9ba104efe9fb8b8ddc47a09b30aa94c2cf9f7d74e5c6d7da18d9e8d1a3a0f6"}},
+        ),
+        ({"context": {"cart_token": "t-9"}}, {"context": {"cart_token": "t-9"}}),
+    ],
+    ids=["anonymous_id", "external_id", "email", "digest", "cart_token"],
+)
+def test_a_visit_is_found_by_each_id(world: Callable[..., World], visitor: Any, ordered: Any) -> None:
+    import hashlib
+
+    shop = world(source="", more=WEB)
+    if len(ordered.get("user_data", {}).get("email", "")) == 64:
+        ordered = {"user_data": {"email": hashlib.sha256(b"max@example.com").hexdigest().upper()}}
+    visit(shop, **{"context": {}, **visitor})
+    shop.post(order("1", cart=None, **{"user_data": {}, **ordered}))
+    assert stored(shop, "1")["user_data"]["gclid"] == "Cj0KCQ-made-up"
+    shop.post(order("2", cart=None))
+    assert "gclid" not in stored(shop, "2")["user_data"]
+
+
+def test_a_visit_is_found_by_the_order_only_within_a_dedup_group(world: Callable[..., World]) -> None:
+    placed = {"event_name": "InitiateCheckout", "context": {}, "custom_data": {"order_id": "77"}}
+    apart, together = world(source="", more=WEB), world(source='dedup_group = "s"', more=f'{WEB}dedup_group = "s"\n')
+    for shop, found in ((apart, False), (together, True)):
+        visit(shop, **placed)
+        shop.post(order("77", cart=None))
+        assert ("gclid" in stored(shop, "77")["user_data"]) is found
+
+
+def test_groups_of_sources_do_not_hear_of_one_anothers_visits(world: Callable[..., World]) -> None:
+    shop = world(source='dedup_group = "other"', more=f'{WEB}dedup_group = "mine"\n')
+    visit(shop)
+    assert set(shop.post(order("1"))[0]["destinations"].values()) == {"skipped:consent"}
+
+
+def test_what_the_event_says_itself_stands(shop: World) -> None:
+    visit(shop)
+    own = {"email": "jane.doe@example.com", "gclid": "own", "client_ip_address": "198.51.100.9"}
+    shop.post(order("1", user_data=own, event_source_url="https://shop.example/thanks"))
+    kept = stored(shop, "1")
+    assert kept["user_data"]["gclid"] == "own"
+    assert kept["clear"]["client_ip_address"] == "198.51.100.9"
+    assert kept["event_source_url"] == "https://shop.example/thanks"
+    assert not {"user_data.gclid", "user_data.client_ip_address", "event_source_url"} & set(kept["joined"])
+    assert kept["user_data"]["fbp"] == FBP
+
+
+def test_the_events_own_consent_goes_before_the_visits(shop: World) -> None:
+    visit(shop)
+    refused = {**YES, "ad_storage": "denied", "region": "DE"}
+    answered = shop.post(order("1", consent=refused))[0]
+    kept = stored(shop, "1")
+    assert answered["destinations"]["meta"] == "skipped:consent"
+    assert "consent" not in kept.get("joined", {})
+    assert not {"fbc", "fbp", "gclid"} & set(kept["user_data"])
+    assert not any(path.startswith("user_data.fb") for path in kept.get("joined", {}))
+
+
+def test_a_visit_without_consent_leaves_nothing_to_join(shop: World) -> None:
+    visit(shop, consent={"region": "DE"})
+    visit(shop, consent={"ad_storage": "denied", "ad_user_data": "denied", "region": "DE"})
+    assert rows(shop) == 0
+    assert set(shop.post(order("1"))[0]["destinations"].values()) == {"skipped:consent"}
+
+
+def test_a_visitor_who_says_no_later_is_forgotten_and_one_who_was_not_asked_yet_is_not(shop: World) -> None:
+    visit(shop)
+    visit(shop, consent={"region": "DE"}, event_source_url="https://shop.example/")
+    shop.post(order("1"))
+    assert stored(shop, "1")["user_data"]["gclid"] == "Cj0KCQ-made-up"
+    visit(shop, consent={**dict.fromkeys(YES, "denied"), "region": "DE"})
+    assert set(shop.post(order("2"))[0]["destinations"].values()) == {"skipped:consent"}
+
+
+def test_click_ids_alone_are_forgotten_where_only_storage_is_refused(world: Callable[..., World]) -> None:
+    shop = world(source="", more=WEB + '[consent.regions.DE]\ndefault = "allow"\n')
+    visit(shop)
+    visit(shop, consent={"ad_storage": "denied", "region": "DE"}, hints=None)
+    with shop.outbox.reading() as db:
+        contents = b"".join(row[0] for row in db.execute("SELECT data FROM visit"))
+    assert b"gclid" not in contents
+    assert b"fbp" not in contents
+
+
+def test_global_privacy_control_of_the_visit_holds_for_the_order(shop: World) -> None:
+    visit(shop, consent={"region": "US-CA"}, hints=BrowserHints(ip=IP, user_agent=AGENT, gpc=True))
+    visit(shop, consent={"region": "US-CA"}, cart="other")
+    assert shop.post(order("1"))[0]["destinations"]["meta"] == "skipped:consent"
+    assert shop.post(order("2", cart="other"))[0]["destinations"]["meta"] == "queued"
+
+
+def test_a_store_purchase_gets_the_click_but_not_the_browser(shop: World) -> None:
+    visit(shop)
+    shop.post(order("1", action_source="physical_store"))
+    kept = stored(shop, "1")
+    assert kept["user_data"]["gclid"] == "Cj0KCQ-made-up"
+    assert "client_ip_address" not in kept["clear"]
+    assert "event_source_url" not in kept
+
+
+def test_nothing_from_after_the_order_joins_it_and_nothing_from_long_before(world: Callable[..., World]) -> None:
+    shop = world(source="", more=WEB + '[privacy]\nvisit_retention = "2h"\n')
+    now = time.time()
+    visit(shop, event_time=now - 3000)
+    for number, at, found in (("1", now, True), ("2", now - 5000, True), ("3", now - 8000, False)):
+        shop.post(order(number, event_time=at))
+        assert ("gclid" in stored(shop, number)["user_data"]) is found, number
+    visit(shop, event_time=now - 7300, cart="old")
+    shop.post(order("4", cart="old"))
+    assert "gclid" not in stored(shop, "4")["user_data"]
+
+
+def test_what_is_over_is_deleted(world: Callable[..., World]) -> None:
+    shop = world(source="", more=WEB + '[privacy]\nvisit_retention = "1h"\n')
+    visit(shop, user_data={"anonymous_id": "a", "external_id": "b"})
+    before = rows(shop)
+    assert before >= 3
+    with shop.outbox.reading() as db:
+        assert not visits.expired(db, time.time())
+        assert visits.expired(db, time.time() + 3700)
+    assert shop.outbox.write_blocking(lambda db: visits.forget_expired(db, time.time() + 3700)) == before
+    assert rows(shop) == 0
+
+
+def test_a_later_page_without_click_ids_keeps_those_of_the_landing(shop: World) -> None:
+    visit(shop)
+    visit(shop, event_source_url="https://shop.example/cart", hints=BrowserHints(ip="198.51.100.4", user_agent="B"))
+    shop.post(order("1"))
+    kept = stored(shop, "1")
+    assert kept["user_data"]["gclid"] == "Cj0KCQ-made-up"
+    assert kept["clear"]["client_ip_address"] == "198.51.100.4"
+    assert kept["event_source_url"] == "https://shop.example/cart"
+
+
+def test_a_second_click_replaces_the_first(shop: World) -> None:
+    visit(shop)
+    visit(shop, event_source_url="https://shop.example/?gclid=second&fbclid=IwAR-second")
+    shop.post(order("1"))
+    kept = stored(shop, "1")
+    assert kept["user_data"]["gclid"] == "second"
+    assert kept["user_data"]["fbc"].endswith(".IwAR-second")
+
+
+def test_a_page_that_has_not_asked_yet_does_not_get_an_earlier_consent(shop: World) -> None:
+    visit(shop)
+    page = {
+        "event_name": "ViewContent",
+        "event_id": "v",
+        "context": {"cart_token": "cart-1"},
+        "consent": {"region": "DE"},
+    }
+    assert shop.post(page, through="web", hints=BROWSER)[0]["destinations"]["meta"] == "skipped:consent"
+
+
+def test_an_id_that_joined_finds_the_visit_from_then_on(shop: World) -> None:
+    """The order ties the customer to the cart: the next order of the customer finds the browser without it."""
+    visit(shop)
+    shop.post({**order("1"), "user_data": {"external_id": "customer-5"}}, through="web", hints=None)
+    shop.post(order("2", cart=None, user_data={"external_id": "customer-5"}))
+    kept = stored(shop, "2")
+    assert kept["user_data"]["gclid"] == "Cj0KCQ-made-up"
+    assert kept["joined"]["user_data.gclid"]["by"] == "external_id"
+
+
+def test_erasure_takes_visits_with_all_ids_that_they_were_found_by(shop: World) -> None:
+    visit(shop, user_data={"anonymous_id": "v-3", "email": "eve@example.com"})
+    visit(shop, user_data={"anonymous_id": "v-4"}, cart="cart-4")
+    assert rows(shop) > 4
+    erased = anyio.run(erase, shop.outbox, about(shop, email="eve@example.com"), time.time())
+    assert erased.overwritten
+    assert rows(shop) == 2  # the other's
+    # the other's event and their two rows: nothing of hers is left in the file, free pages included
+    assert shop.outbox.path.read_bytes().count(IP.encode()) == 3
+    assert set(shop.post(order("1"))[0]["destinations"].values()) == {"skipped:consent"}
+
+
+def test_consent_taken_back_forgets_visits(shop: World) -> None:
+    visit(shop, user_data={"external_id": "c-1"})
+    denial = Said(denied=frozenset({"ad_storage", "ad_user_data"}))
+    whos = about(shop, external_id="c-1")
+    shop.outbox.write_blocking(lambda db: people.remember(db, whos, denial, time.time()))
+    assert rows(shop) == 0
+    visit(shop, user_data={"external_id": "c-1"}, cart="cart-2")
+    assert rows(shop) == 0
+
+
+def test_visits_are_sealed_like_payloads(world: Callable[..., World]) -> None:
+    shop = world(source="", more=f'{WEB}[privacy]\nencryption_key = "{"01" * 32}"\n')
+    visit(shop)
+    with shop.outbox.reading() as db:
+        contents = [row[0] for row in db.execute("SELECT data FROM visit")]
+    assert contents
+    assert all(one.startswith(b"\x01") and b"203.0.113" not in one for one in contents)
+    assert shop.post(order("1"))[0]["destinations"]["meta"] == "queued"
+
+
+def test_nothing_is_remembered_where_nobody_needs_it(world: Callable[..., World]) -> None:
+    plain = world(source="", more=WEB.replace("remember_visits = true\n", ""))
+    visit(plain)
+    assert rows(plain) == 0
+
+
+def test_what_no_destination_may_have_is_not_remembered(world: Callable[..., World]) -> None:
+    shop = world(source="", more=WEB)
+    everywhere = frozenset({"user_data.client_ip_address", "event_source_url"})
+    from dataclasses import replace
+
+    shop.settings = replace(
+        shop.settings,
+        destinations={name: replace(one, deny_fields=everywhere) for name, one in shop.settings.destinations.items()},
+    )
+    visit(shop)
+    with shop.outbox.reading() as db:
+        contents = b"".join(row[0] for row in db.execute("SELECT data FROM visit"))
+    assert b"gclid" in contents
+    assert b"203.0.113" not in contents
+    assert b"event_source_url" not in contents
