@@ -74,4 +74,5 @@ def _tables(data: Mapping[str, Any], folder: Path, faults: Faults) -> dict[str, 
         if sound("sources", name)
     }
     tables.check_keys(sources, server, faults)
+    sources = tables.beside_others(sources, _entries(data["sources"]))
     return {"server": server, "outbox": outbox, "privacy": privacy, "consent": consent, "sources": sources}

@@ -116,8 +116,10 @@ class Source:
     dedup_group: str | None = None
     #: The door that it comes through: `events`.
     kind: str = "events"
-    #: Its visits are remembered; `None`: if some source reports what a shop's server knows.
-    remember_visits: bool | None = None
+    #: What its visitors' browsers tell is remembered for later events.
+    remember_visits: bool = False
+    #: How long a purchase waits for its other copy from the group, in seconds.
+    copy_wait_s: float = 0.0
 
     @property
     def dedup_scope(self) -> str:
@@ -225,12 +227,7 @@ class Settings:
     @property
     def remembering(self) -> frozenset[str]:
         """Names of the sources whose visits are remembered."""
-        needed = any(one.kind != "events" for one in self.sources.values())
-        return frozenset(
-            name
-            for name, one in self.sources.items()
-            if (needed if one.remember_visits is None else one.remember_visits)
-        )
+        return frozenset(name for name, one in self.sources.items() if one.remember_visits)
 
     @property
     def enabled(self) -> Mapping[str, Instance]:

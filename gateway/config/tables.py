@@ -5,6 +5,7 @@ Each function gets a table that fits the schema, with the defaults filled in, an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import values
@@ -23,6 +24,9 @@ EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000"})
 
 #: A secret key has at least so many different characters: one of fewer was typed, not drawn.
 DIFFERENT = 6
+
+#: How long a purchase waits for its other copy where a shop's server sends one, in seconds.
+COPY_WAIT_S = 60.0
 
 _NOT_BUILT = "is not built yet"
 
@@ -119,8 +123,25 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         else None,
         dedup_group=table.get("dedup_group"),
         kind=table["kind"],
-        remember_visits=table.get("remember_visits"),
+        remember_visits=table.get("remember_visits", False),
+        copy_wait_s=values.reading(values.duration, table["copy_wait"], faults, (*at, "copy_wait"), 0.0)
+        if "copy_wait" in table
+        else 0.0,
     )
+
+
+def beside_others(sources: Mapping[str, Source], given: Mapping[str, Any]) -> dict[str, Source]:
+    """The sources with what each leaves to be told by the others: a shop's server reports what began in a browser."""
+    shops = [one for one in sources.values() if one.kind != "events"]
+    groups = {one.dedup_group for one in shops if one.dedup_group is not None}
+    found = {}
+    for name, source in sources.items():
+        if shops and "remember_visits" not in given[name]:
+            source = replace(source, remember_visits=True)
+        if source.dedup_group in groups and "copy_wait" not in given[name]:
+            source = replace(source, copy_wait_s=COPY_WAIT_S)
+        found[name] = source
+    return found
 
 
 def _several(value: str | list[str]) -> tuple[str, ...]:

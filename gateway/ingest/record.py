@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.ingest.copies import Copy, bound_to, hold_s
 from gateway.ingest.misplaced import REMOVED, without_emails
 from gateway.ingest.visiting import visit_of
 from gateway.model.event import Event
@@ -82,6 +83,7 @@ def record(draft: Draft, setup: Setup) -> Record:
     for path in setup.withheld:
         _withhold(payload, clear, *path.split("."))
     source, sealed = draft.source, setup.gate.keyring.seal(_encode(payload), PAYLOAD)
+    waits_s = hold_s(draft.event_name, source)
     return Record(
         dedup_key=key_hash(source.dedup_scope, raw["event_name"], draft.event_id),
         id_sum=id_sum(draft.event_id),
@@ -94,10 +96,12 @@ def record(draft: Draft, setup: Setup) -> Record:
         decision=routing.data,
         consented=routing.sends,
         payload=sealed,
-        clear=setup.gate.keyring.seal(_encode(clear), _of(sealed)) if clear else None,
+        clear=setup.gate.keyring.seal(_encode(clear), bound_to(sealed)) if clear else None,
         ruling=setup.gate.ruling(draft, routing),
         strings=draft.seen.strings,
         visit=visit,
+        copy=Copy(payload, clear, source.name, setup.gate.keyring) if waits_s else None,
+        hold_s=waits_s,
     )
 
 
@@ -107,11 +111,6 @@ def _is_left(path: str, payload: Mapping[str, Any], clear: Mapping[str, str]) ->
     if head == "user_data":
         return key in payload["user_data"] or key in clear
     return head != "event_source_url" or head in payload
-
-
-def _of(payload: bytes) -> bytes:
-    """What binds the short-lived part to its event: how the payload ends, which is a tag where it is sealed."""
-    return b"clear" + payload[-16:]
 
 
 def _withhold(payload: dict[str, Any], clear: dict[str, str], head: str, *steps: str) -> None:
@@ -144,7 +143,7 @@ def read(payload: bytes, clear: bytes | None, keyring: Keyring) -> Event:
     event = _decode_event(keyring.open(payload, PAYLOAD))
     if clear is None:
         return event
-    kept = _decode_clear(keyring.open(clear, _of(payload)))
+    kept = _decode_clear(keyring.open(clear, bound_to(payload)))
     for key in SHORT_LIVED:
         if key in kept:
             event.user_data[key] = kept.pop(key)  # type: ignore[index]  # just decoded: nobody else has it yet

@@ -92,11 +92,11 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Where a field comes from that the sender did not give: a visit of the same person."""
+    """Where a field comes from that the sender did not give: a visit of the same person, or the event's other copy."""
 
-    #: What the visit was found by: `order_id`, `cart_token`, `anonymous_id`, `external_id` or `email`.
+    #: What the visit was found by: `order_id`, `cart_token`, `anonymous_id`, `external_id` or `email`; else `copy`.
     by: str
-    #: When the visit told it, Unix seconds.
+    #: When it was told, Unix seconds.
     at: float
     #: The source through which it did.
     source: str

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.model.errors import OutboxError
 from gateway.outbox import ledger, people, visits
 from gateway.outbox.keys import Keys
-from gateway.outbox.lanes import CONSENT_GIVEN
+from gateway.outbox.lanes import AWAITING_COPY, CONSENT_GIVEN
 from gateway.outbox.ledger import INTAKE, REOPENED, Ledger, Ruling, commit_event, commit_strings
 from gateway.outbox.packing import pack
+from gateway.privacy.sealing import Unopened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.outbox.engine import Connection
     from gateway.outbox.people import People
@@ -56,6 +57,17 @@ class Record(msgspec.Struct, frozen=True):
     strings: bytes = b""
     #: What of it is remembered for later events of the same visitor.
     visit: Visit | None = None
+    #: What it has for another copy of itself; `None` where none is expected.
+    copy: Copy | None = None
+    #: For how long it waits for that, in seconds.
+    hold_s: float = 0.0
+
+
+class Copy(Protocol):
+    """What an event has for the other copy of itself: `gateway.ingest.copies`."""
+
+    def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
+        """The stored first copy with what this one adds. Raises `Unopened`."""
 
 
 class Appended(NamedTuple):
@@ -121,7 +133,7 @@ class Log:
         """Store what is new. The answers are in the order of `records`."""
         results: list[Appended] = []
         fresh: list[Record] = []
-        consented: list[tuple[Record, int]] = []
+        copies: list[tuple[Record, int]] = []
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
@@ -134,8 +146,8 @@ class Log:
                 earlier = self._keys.get(key, self._oldest_seq)
             if earlier is not None:
                 results.append(Appended(earlier, True))
-                if record.consented:
-                    consented.append((record, earlier))
+                if record.consented or record.copy is not None:
+                    copies.append((record, earlier))
                 continue
             taken[key] = seq
             results.append(Appended(seq, False))
@@ -146,8 +158,10 @@ class Log:
             for record in fresh:
                 if record.visit is not None:
                     visits.remember(db, record.visit)
-        for record, earlier in consented:
+        for record, earlier in copies:
             self._reopen(db, record, earlier)
+            if record.copy is not None:
+                self._fill_in(db, record, earlier)
         return results
 
     def sweep(self, db: Connection, slices: int, index: int) -> None:
@@ -162,13 +176,13 @@ class Log:
         before the person was erased.
         """
         row = db.execute(
-            "SELECT d.data, e.source, e.received_at, e.salt FROM event e JOIN decision d ON d.id = e.decision "
-            "WHERE e.seq = ?",
+            "SELECT d.data, e.source, e.received_at, e.salt, e.payload, c.data FROM event e "
+            "JOIN decision d ON d.id = e.decision LEFT JOIN clear c ON c.seq = e.seq WHERE e.seq = ?",
             (seq,),
         ).fetchone()
         if row is None:
             return
-        data, source, received_at, salt = row
+        data, source, received_at, salt, *stored = row
         erased = _erased_at(db, self._people, record)
         if erased is not None and received_at <= erased:
             return
@@ -182,19 +196,20 @@ class Log:
         first["to"].update({name: copy["to"][name] for name in held})
         if copy["policy"] != first["policy"]:  # no one policy said all of this: whoever sends asks again
             first["policy"] = ""
+        payload, clear = record.payload, record.clear
+        if record.copy is not None and _may_all(first, record):
+            payload, clear = _filled_in(record.copy, stored[0], stored[1], consents=True) or (payload, clear)
         both = msgspec.json.encode(first).decode()
         salt = salt or ledger.salts(1)[0]
         db.execute(
             "UPDATE event SET decision = ?, payload = ?, salt = ? WHERE seq = ?",
-            (self._decision(db, both), record.payload, salt, seq),
+            (self._decision(db, both), payload, salt, seq),
         )
         ruling = ledger.ruling(source, ledger.signals_of(record.ruling), both)
         entry = _entry(seq, record, salt, ruling, received_at)
         self._ledger.write(db, REOPENED, now, [entry], [ruling])
         people.add_to(db, seq, record.people)
-        db.execute("DELETE FROM clear WHERE seq = ?", (seq,))  # it belonged to the first copy's payload
-        if record.clear is not None:
-            db.execute("INSERT INTO clear VALUES (?, ?)", (seq, record.clear))
+        _put_clear(db, seq, clear)
         for name in held:
             db.execute(
                 "INSERT OR IGNORE INTO delivery "
@@ -203,6 +218,42 @@ class Log:
                 "FROM lane WHERE instance = ?",
                 (seq, now, CONSENT_GIVEN, now, name),
             )
+
+    def _fill_in(self, db: Connection, record: Record, seq: int) -> None:
+        """Let what waited for this copy go, with what the copy adds; what the copy refuses does not go."""
+        held = [
+            name
+            for (name,) in db.execute(
+                "SELECT l.instance FROM lane l JOIN delivery d ON d.lane = l.id "
+                "WHERE d.seq = ? AND d.state = 'waiting' AND d.code = ?",
+                (seq, AWAITING_COPY),
+            )
+        ]
+        if not held or record.copy is None:
+            return
+        now, copy = self._clock(), msgspec.json.decode(record.decision)
+        refused = {name: one for name in held if _refuses(one := copy["to"].get(name, ()))}
+        for name, (_, _, reason, rule) in refused.items():
+            db.execute(
+                "UPDATE delivery SET state = 'cancelled', next_at = NULL, code = ?, message = ?, changed_at = ? "
+                "WHERE seq = ? AND lane = (SELECT id FROM lane WHERE instance = ?)",
+                (reason, f"the event's other copy: {rule}", now, seq, name),
+            )
+            told = {"to": name, "reason": reason, "rule": rule, "policy": copy["policy"], "seqs": [seq]}
+            ledger.note(db, ledger.CANCELLED, now, told)
+        payload, clear = db.execute(
+            "SELECT e.payload, c.data FROM event e LEFT JOIN clear c ON c.seq = e.seq WHERE e.seq = ?", (seq,)
+        ).fetchone()
+        if not refused and (filled := _filled_in(record.copy, payload, clear)) is not None:
+            db.execute("UPDATE event SET payload = ? WHERE seq = ?", (filled[0], seq))
+            _put_clear(db, seq, filled[1])
+            people.add_to(db, seq, record.people)
+            if record.visit is not None:
+                visits.remember(db, record.visit)
+        db.execute(
+            "UPDATE delivery SET next_at = ? WHERE seq = ? AND state = 'waiting' AND code = ?",
+            (now, seq, AWAITING_COPY),
+        )
 
     def _insert(self, db: Connection, fresh: list[Record], first: int) -> None:
         decision, now = self._decision, self._clock()
@@ -238,6 +289,9 @@ class Log:
                 people.packed(one.people for one in fresh),
             ),
         )
+        for seq, one in enumerate(fresh, first):
+            if one.hold_s:
+                _hold(db, seq, one, now)
         entries = [
             _entry(seq, one, salt, one.ruling, one.received_at)
             for seq, (one, salt) in enumerate(zip(fresh, salts, strict=True), first)
@@ -269,6 +323,45 @@ def _erased_at(db: Connection, known: People, record: Record) -> float | None:
 def _lacked_consent(ruling: Sequence[str]) -> bool:
     """Whether a destination was refused an event for what the event itself did not bring."""
     return list(ruling[:2]) == ["skipped", "consent"] and ruling[2] != "consent_withdrawn"
+
+
+def _refuses(ruling: Sequence[str]) -> bool:
+    """Whether a copy says no for a destination, rather than nothing."""
+    return list(ruling[:2]) == ["skipped", "consent"] and ruling[2] != "consent_missing"
+
+
+def _may_all(first: Mapping[str, Any], record: Record) -> bool:
+    """Whether a copy consents to every destination that may have the event."""
+    sends = {name for name, ruling in first["to"].items() if ruling[0].startswith("send")}
+    return sends <= set(record.consented)
+
+
+def _filled_in(
+    copy: Copy, payload: bytes | None, clear: bytes | None, *, consents: bool = False
+) -> tuple[bytes, bytes | None] | None:
+    if payload is None:
+        return None
+    try:
+        return copy.filled_in(payload, clear, consents=consents)
+    except (Unopened, msgspec.DecodeError):  # sealed under a key that is gone: it stays as it is
+        return None
+
+
+def _put_clear(db: Connection, seq: int, clear: bytes | None) -> None:
+    """The short-lived part belongs to one payload: with another one comes another."""
+    db.execute("DELETE FROM clear WHERE seq = ?", (seq,))
+    if clear is not None:
+        db.execute("INSERT INTO clear VALUES (?, ?)", (seq, clear))
+
+
+def _hold(db: Connection, seq: int, record: Record, now: float) -> None:
+    """Have an event wait for its other copy before anybody gets it."""
+    db.executemany(
+        "INSERT INTO delivery (lane, seq, state, tries, frozen_s, next_at, unseen, code, message, changed_at) "
+        "SELECT id, ?, 'waiting', 0, frozen_s, ?, 0, ?, 'waits for its copy from another source of its group', ? "
+        "FROM lane WHERE instance = ?",
+        [(seq, now + record.hold_s, AWAITING_COPY, now, name) for name in record.consented],
+    )
 
 
 def _entry(seq: int, record: Record, salt: bytes, ruling: Ruling, received_at: float) -> ledger.Entry:

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 SETTLING = ("delivered", "received", "mixed")
 
 #: Codes of rows that were written without a look at the event: copied back, put back or sent again by hand, let go by
-#: a copy's consent. Whether it has a serial key is known once a lane has read it.
-RESTORED, RETRIED, REPLAYED, CONSENT_GIVEN = UNREAD = ("restored", "retried", "replayed", "consent_given")
+#: a copy's consent, held for a copy. Whether it has a serial key is known once a lane has read it.
+RESTORED, RETRIED, REPLAYED, CONSENT_GIVEN, AWAITING_COPY = UNREAD = (
+    "restored",
+    "retried",
+    "replayed",
+    "consent_given",
+    "awaiting_copy",
+)
 
 #: No event has a greater number.
 EVERY = 2**62

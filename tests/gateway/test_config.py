@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import config
-from gateway.config import values
+from gateway.config import Source, values
+from gateway.config.tables import beside_others
 from gateway.model.errors import ConfigError
 from gateway.outbox.writer import QUEUE_BYTES
 from gateway.plugin import Bearer, Destination, FollowUp, Limits, Request, Retry, Skip, verdicts
@@ -849,3 +850,25 @@ def test_any_text_is_read_or_refused_with_what_is_allowed(read, text):
         assert 0 <= found < float("inf")
     elif isinstance(found, str):
         assert read(found) == found  # its own form stays
+
+
+# Sources beside one another
+
+
+def test_where_a_shops_server_reports_orders_visits_are_remembered_and_purchases_of_its_group_wait():
+    web, shop = Source(name="web", dedup_group="a"), Source(name="shop", dedup_group="a", kind="shopify")
+    other, own = Source(name="other"), Source(name="own", dedup_group="a", copy_wait_s=5.0)
+    given = {"web": {}, "shop": {}, "other": {}, "own": {"copy_wait": "5s", "remember_visits": False}}
+    found = beside_others({one.name: one for one in (web, shop, other, own)}, given)
+    assert {name: (one.remember_visits, one.copy_wait_s) for name, one in found.items()} == {
+        "web": (True, 60.0),
+        "shop": (True, 60.0),
+        "other": (True, 0.0),
+        "own": (False, 5.0),
+    }
+    assert beside_others({"web": web}, {"web": {}}) == {"web": web}
+
+
+def test_a_source_says_whether_its_visits_are_remembered_and_how_long_a_purchase_waits(load):
+    found = load(f'[sources.web]\npublic_key = "{KEY}"\nremember_visits = true\ncopy_wait = "90s"').sources["web"]
+    assert (found.remember_visits, found.copy_wait_s) == (True, 90.0)
