@@ -163,7 +163,7 @@ class Gate:
         if not alone and (found := self._routings.get(key)) is not None:
             return found
         entries = {name: self._entry(draft, name, instance, wanted, aged) for name, instance in self.instances.items()}
-        routing = _routing(entries, self.fingerprint, forbidden=self._forbidden(draft))
+        routing = _routing(entries, self.fingerprint, forbidden=self.forbids_all(draft))
         if not alone and (not wanted or len(wanted) <= FEW):
             _keep(self._routings, key, routing, CACHED)
         return routing
@@ -178,7 +178,7 @@ class Gate:
             _keep(self._rulings, key, found, CACHED)
         return found
 
-    def _forbidden(self, draft: Draft) -> bool:
+    def forbids_all(self, draft: Draft) -> bool:
         """Whether consent alone keeps the event from every destination, whatever its name and routing."""
         decisions = (self._decide(draft, name) for name in self.requirements)
         return bool(self.requirements) and all(one.action is Action.SKIP for one in decisions)

@@ -81,6 +81,10 @@ class Door:
         self._outbox = outbox
         self._clock = clock
 
+    def now(self) -> float:
+        """The door's time, Unix seconds."""
+        return self._clock()
+
     def take(
         self,
         raw: Any,

@@ -24,29 +24,30 @@ def visit_of(draft: Draft, user_data: Mapping[str, Any], setup: Setup) -> Visit 
         return None
     said = draft.seen.stored
     anonymous = draft.routing is None or draft.routing.anonymous
-    told = {} if anonymous or draft.denial is not None else _told(draft, user_data, setup.withheld)
-    refuses = _refuses(said)
-    if not told and not refuses:
+    told = {} if anonymous or draft.denial is not None else told_by(draft, user_data, setup.withheld)
+    said_no = refuses(said)
+    if not told and not said_no:
         return None
     return Visit(
         keys=draft.visit_keys,
         told=told,
         since=draft.received_at - setup.visit_retention_s,
         expires_at=draft.received_at + setup.visit_retention_s,
-        forget_clicks=refuses and not draft.seen.click_ids,
-        forget_everything=refuses and anonymous,
+        forget_clicks=said_no and not draft.seen.click_ids,
+        forget_everything=said_no and anonymous,
         keyring=setup.gate.keyring,
     )
 
 
-def _refuses(said: Mapping[str, Any]) -> bool:
+def refuses(said: Mapping[str, Any]) -> bool:
     """Whether the visitor was asked and has said what they do not want, or may have in a string."""
     return any(said.get(name) == "denied" for name in PURPOSES) or any(
         said.get(name) for name in SIGNALS if name not in PURPOSES
     )
 
 
-def _told(draft: Draft, user_data: Mapping[str, Any], withheld: frozenset[str]) -> Memory:
+def told_by(draft: Draft, user_data: Mapping[str, Any], withheld: frozenset[str]) -> Memory:
+    """What an event tells of its visitor's browser, without what no destination is sent."""
     at, source, seen = draft.event_time, draft.source.name, draft.seen
     found: dict[str, Any] = {f"user_data.{key}": user_data[key] for key in FIELDS if key in user_data}
     if not found and not gives_consent(seen.stored):

@@ -167,6 +167,10 @@ class Outbox:
                 self._knows_visits = visits.any_there(db)
         return self._knows_visits
 
+    def visits_were_told(self) -> None:
+        """There is something to be found from now on."""
+        self._knows_visits = True
+
     def visits(self, keys: Sequence[Key], now: float) -> list[tuple[str, bytes]]:
         """(kind, content) of what is remembered under these keys, in their order."""
         with self.reading() as db:

@@ -28,6 +28,8 @@ from gateway.web.keys import Kind, key_in
 from gateway.web.problem import ANSWER_HEADERS, JSON, Headers, Send, send_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import Scope
 
     from gateway.config import Source
@@ -68,7 +70,7 @@ async def post_consent(service: Service, scope: Scope, receive: Receive, send: S
 async def _remember(
     service: Service, effective: Effective, about: About, source: Source, *, public: bool, gpc: bool
 ) -> dict[str, Any]:
-    now, outbox, gate = time.time(), service.outbox, effective.door.gate
+    now, gate = time.time(), effective.door.gate
     vendors = {name: one.vendor for name, one in gate.requirements.items()}
     heard = said(parse_consent(about.consent, gpc=gpc), vendors, now, needs_gpc=gate.policy.needs_gpc)
     warnings = [*about.warnings]
@@ -80,7 +82,22 @@ async def _remember(
         if not heard.denies:
             raise RequestRefused(403, "denials_only", "with a public key only denials count")
         heard = Said(heard.denied, opted_out=heard.opted_out or None, to=heard.to)
-    whos, stopped = about.pseudonyms, Counter[tuple[str, str]]()
+    left, stopped = await carry_out(service, effective, about.pseudonyms, heard, now)
+    log.info("consent_said", source=source.name, count=stopped)
+    told_warnings = faults(warnings)
+    if public:  # what was known of the person before, and what waits, is nothing for a browser
+        return {"remembered": told(Denial().after(heard)), "warnings": told_warnings}
+    return {"remembered": told(left), "stopped": stopped, "warnings": told_warnings}
+
+
+async def carry_out(
+    service: Service, effective: Effective, whos: Sequence[int], heard: Said, now: float
+) -> tuple[Denial | None, int]:
+    """Remember what a person says of their consent, and stop what waits and may no longer go.
+
+    Returns what is denied from now on, and how many deliveries were stopped.
+    """
+    outbox, gate, stopped = service.outbox, effective.door.gate, Counter[tuple[str, str]]()
     async with service.one_person:
         left = await outbox.write(lambda db: people.remember(db, whos, heard, now))
         if heard.denies:
@@ -88,11 +105,7 @@ async def _remember(
             stopped = await stop_all(outbox, gate, seqs, now)
     for (instance, reason), count in stopped.items():
         service.metrics.ended(Ended(instance, State.CANCELLED, reason, count))
-    log.info("consent_said", source=source.name, count=stopped.total())
-    told_warnings = faults(warnings)
-    if public:  # what was known of the person before, and what waits, is nothing for a browser
-        return {"remembered": told(Denial().after(heard)), "warnings": told_warnings}
-    return {"remembered": told(left), "stopped": stopped.total(), "warnings": told_warnings}
+    return left, stopped.total()
 
 
 def told(denial: Denial | None) -> dict[str, Any]:
