@@ -36,14 +36,17 @@ def find(db: Connection, keys: Iterable[Key], now: float) -> list[tuple[str, byt
 
 
 def remember(db: Connection, visit: Visit) -> None:
-    """Write down what an event adds, under each of its keys."""
+    """Write down what an event adds, under each of its keys. What it takes back goes from every row of the visit."""
     rows = [
         db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
         for key in visit.keys
     ]
-    link = next((row[1] for row in rows if row is not None), None)
-    if link is None:
-        link = secrets.randbits(63)
+    link = _one_link(db, [row[1] for row in rows if row is not None])
+    if visit.forget_everything:
+        db.execute("DELETE FROM visit WHERE link = ?", (link,))
+        return
+    if visit.forget_clicks:
+        _forget_clicks(db, visit, link)
     for key, row in zip(visit.keys, rows, strict=True):
         data = visit.after(key.kind, row[0] if row is not None else None)
         if data is None:
@@ -55,6 +58,25 @@ def remember(db: Connection, visit: Visit) -> None:
                 "data = excluded.data",
                 (key.who, key.scope, link, visit.expires_at, data),
             )
+
+
+def _one_link(db: Connection, links: Sequence[int]) -> int:
+    """The link of rows that belong together from now on: whoever is found by one of their ids is found by all."""
+    if not links:
+        return secrets.randbits(63)
+    for other in {*links} - {links[0]}:
+        db.execute("UPDATE visit SET link = ? WHERE link = ?", (links[0], other))
+    return links[0]
+
+
+def _forget_clicks(db: Connection, visit: Visit, link: int) -> None:
+    rows = db.execute("SELECT who, scope, data FROM visit WHERE link = ?", (link,)).fetchall()
+    for who, scope, data in rows:
+        left = visit.without_clicks(data)
+        if left is None:
+            db.execute("DELETE FROM visit WHERE who = ? AND scope = ?", (who, scope))
+        else:
+            db.execute("UPDATE visit SET data = ? WHERE who = ? AND scope = ?", (left, who, scope))
 
 
 def contents_about(db: Connection, whos: Collection[int]) -> list[bytes]:

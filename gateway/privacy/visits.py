@@ -88,16 +88,22 @@ class Visit:
 
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
         """A row's new content; `None` when nothing is left to be remembered."""
-        if self.forget_everything:
-            return None
         kept = {path: one for path, one in opened(stored, self.keyring).items() if one.at >= self.since}
         if self.forget_clicks:
             kept = {path: one for path, one in kept.items() if path not in _CLICK_PATHS}
         if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in self.told):
             # somebody else may use the browser now
             kept = {path: one for path, one in kept.items() if not path.startswith(DIGESTS)}
-        kept |= self.told
-        return self.keyring.seal(_encode(kept), SEALED) if kept else None
+        return self._sealed(kept | self.told)
+
+    def without_clicks(self, stored: bytes) -> bytes | None:
+        """A row's content without click and browser ids; `None` when nothing is left."""
+        return self._sealed(
+            {path: one for path, one in opened(stored, self.keyring).items() if path not in _CLICK_PATHS}
+        )
+
+    def _sealed(self, memory: Memory) -> bytes | None:
+        return self.keyring.seal(_encode(memory), SEALED) if memory else None
 
 
 def opened(stored: bytes | None, keyring: Keyring) -> Memory:

@@ -299,6 +299,30 @@ def test_erasure_takes_visits_with_all_ids_that_they_were_found_by(shop: World) 
     assert set(shop.post(order("1"))[0]["destinations"].values()) == {"skipped:consent"}
 
 
+def test_erasure_follows_ids_that_came_together_step_by_step(shop: World) -> None:
+    """Address and cart, then browser alone, then browser and address: all of it is one visitor's."""
+    visit(shop, user_data={"email": "eve@example.com"}, cart="cart-7")
+    visit(shop, user_data={"anonymous_id": "v-7"}, context={})
+    visit(shop, user_data={"anonymous_id": "v-7", "email": "eve@example.com"}, context={})
+    anyio.run(erase, shop.outbox, about(shop, email="eve@example.com"), time.time())
+    assert rows(shop) == 0
+
+
+@pytest.mark.parametrize(
+    ("consent", "left"), [(dict.fromkeys(YES, "denied"), 0), ({**YES, "ad_storage": "denied"}, None)]
+)
+def test_who_says_no_under_one_id_is_forgotten_under_all(
+    shop: World, consent: dict[str, str], left: int | None
+) -> None:
+    visit(shop, user_data={"anonymous_id": "v-8", "email": "eve@example.com"}, cart="cart-8")
+    visit(shop, user_data={"anonymous_id": "v-8"}, context={}, consent={**consent, "region": "DE"}, hints=None)
+    assert left is None or rows(shop) == left
+    with shop.outbox.reading() as db:
+        contents = b"".join(row[0] for row in db.execute("SELECT data FROM visit"))
+    assert b"gclid" not in contents
+    assert b"fbp" not in contents
+
+
 def test_consent_taken_back_forgets_visits(shop: World) -> None:
     visit(shop, user_data={"external_id": "c-1"})
     denial = Said(denied=frozenset({"ad_storage", "ad_user_data"}))
