@@ -6,7 +6,21 @@ import os
 import platform
 import sys
 
-from bench import abuse, backlog, consent, disk, dispatch, ingest, isolation, naive, overload, slow, stages, workers
+from bench import (
+    abuse,
+    backlog,
+    consent,
+    disk,
+    dispatch,
+    ingest,
+    isolation,
+    naive,
+    overload,
+    slow,
+    stages,
+    visits,
+    workers,
+)
 
 BENCHES = {
     "stages": ("An event through the door, by stage", stages.run),
@@ -19,6 +33,7 @@ BENCHES = {
     "workers": ("Several processes on one outbox", workers.run),
     "isolation": ("One dead destination among five", isolation.run),
     "consent": ("The consent gate", consent.run),
+    "visits": ("Remembering visits", visits.run),
     "slow": ("Beside slow clients", slow.run),
     "abuse": ("Bodies made to cost", abuse.run),
     "overload": ("Ten times what can be taken", overload.run),

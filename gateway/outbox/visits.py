@@ -48,7 +48,10 @@ def remember(db: Connection, visit: Visit) -> None:
     if visit.forget_clicks:
         _forget_clicks(db, visit, link)
     for key, row in zip(visit.keys, rows, strict=True):
-        data = visit.after(key.kind, row[0] if row is not None else None)
+        stored = row[0] if row is not None else None
+        data = visit.after(key.kind, stored)
+        if data is stored and stored is not None:
+            continue
         if data is None:
             db.execute("DELETE FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope))
         else:

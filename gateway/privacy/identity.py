@@ -23,7 +23,7 @@ IDENTIFIERS = ("email", "phone", "external_id", "anonymous_id")
 #: Each as BLAKE2b's personalisation, so that one digest under two names makes two pseudonyms.
 _PERSONAL = {name: name.encode() for name in IDENTIFIERS}
 #: Every rule by which a digest of each may have been made, by us or by a sender who hashes.
-EVERY_RULE: Mapping[str, tuple[str, ...]] = {
+_EVERY_RULE: Mapping[str, tuple[str, ...]] = {
     "email": ("email_plain", "email_gmail"),
     "phone": ("phone_digits", "phone_e164"),
     "external_id": ("id_trimmed", "id_lowercase"),
@@ -64,7 +64,8 @@ def unasked(plan: DigestPlan) -> DigestPlan:
     platform's rule makes, and destinations come and go.
     """
     left = {
-        key: tuple(rule for rule in rules if rule not in plan.digests.get(key, ())) for key, rules in EVERY_RULE.items()
+        key: tuple(rule for rule in rules if rule not in plan.digests.get(key, ()))
+        for key, rules in _EVERY_RULE.items()
     }
     return DigestPlan({key: rules for key, rules in left.items() if rules}, {})
 
@@ -79,4 +80,4 @@ def person(key: bytes, user_data: Mapping[str, Any], default_country: str | None
 
 @cache
 def _every_rule() -> DigestPlan:
-    return DigestPlan(EVERY_RULE, {})
+    return DigestPlan(_EVERY_RULE, {})

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.model.event import CLICK_IDS
 from gateway.privacy.hashing import DigestPlan, hash_user_data
-from gateway.privacy.identity import EVERY_RULE, pseudonym
+from gateway.privacy.identity import pseudonym
 from gateway.privacy.sealing import NO_KEYS, Keyring, Unopened
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: What a visit is found by, the surest first: an order is one visit's, an address may be a family's.
 KINDS = ("order_id", "cart_token", "anonymous_id", "external_id", "email")
-#: Those of them that name a person, and are in `user_data`.
-_PERSONAL = ("anonymous_id", "external_id", "email")
+#: Those of them that name a person, and are in `user_data` → the rule by which they do: one is enough.
+_PERSONAL = {"anonymous_id": "id_trimmed", "external_id": "id_trimmed", "email": "email_plain"}
 
 #: Keys of `user_data` that say which browser it was and what it came by; the last two stand for a page's visitor only.
 _BROWSER = ("client_ip_address", "client_user_agent")
@@ -41,6 +41,10 @@ DIGESTS = "digests."
 SEALED = b"visit"
 #: How far behind an event something may have been seen, in seconds: the page that thanks for an order comes after it.
 AFTERWARDS_S = 3600.0
+
+
+#: What is told again within this part of twice the retention is not written again.
+FRESH = 32
 
 
 class Key(NamedTuple):
@@ -88,13 +92,24 @@ class Visit:
 
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
         """A row's new content; `None` when nothing is left to be remembered."""
-        kept = {path: one for path, one in opened(stored, self.keyring).items() if one.at >= self.since}
+        before = opened(stored, self.keyring)
+        if stored is not None and self._is_known(before):
+            return stored
+        kept = {path: one for path, one in before.items() if one.at >= self.since}
         if self.forget_clicks:
             kept = {path: one for path, one in kept.items() if path not in _CLICK_PATHS}
         if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in self.told):
             # somebody else may use the browser now
             kept = {path: one for path, one in kept.items() if not path.startswith(DIGESTS)}
         return self._sealed(kept | self.told)
+
+    def _is_known(self, before: Memory) -> bool:
+        """Whether all of it was told a short while ago: most pages of a visit tell the same."""
+        fresh_s = (self.expires_at - self.since) / FRESH
+        return not self.forget_clicks and all(
+            (known := before.get(path)) is not None and known.value == one.value and 0 <= one.at - known.at < fresh_s
+            for path, one in self.told.items()
+        )
 
     def without_clicks(self, stored: bytes) -> bytes | None:
         """A row's content without click and browser ids; `None` when nothing is left."""
@@ -127,19 +142,16 @@ def keys_of(raw: Mapping[str, Any], key: bytes, group: str, orders: str, default
     if cart_token and isinstance(cart_token, str):
         found.append(Key("cart_token", pseudonym(key, "cart_token", cart_token), scope(group)))
     user_data = raw.get("user_data", {})
-    named = {name: value for name, value in user_data.items() if name in _PERSONAL}
-    if named:
-        made = hash_user_data(named, _plan(), default_country).digests
-        within = scope(group)
-        for kind in _PERSONAL:
-            digests = {one for label, several in made.items() if label.startswith(f"{kind}:") for one in several}
-            found += [Key(kind, pseudonym(key, kind, digest), within) for digest in sorted(digests)]
+    if not _PERSONAL.keys().isdisjoint(user_data):
+        made, within = hash_user_data(user_data, _plan(), default_country).digests, scope(group)
+        for kind, rule in _PERSONAL.items():
+            found += [Key(kind, pseudonym(key, kind, digest), within) for digest in made.get(f"{kind}:{rule}", ())]
     return found
 
 
 @cache
 def _plan() -> DigestPlan:
-    return DigestPlan({name: EVERY_RULE[name] for name in _PERSONAL}, {})
+    return DigestPlan({name: (rule,) for name, rule in _PERSONAL.items()}, {})
 
 
 @cache
