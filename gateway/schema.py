@@ -67,6 +67,33 @@ def is_valid(data: object) -> bool:
     return bool(_event_validator().is_valid(data))
 
 
+def fits(part: str, key: str, value: object) -> bool:
+    """Whether a value may stand under a key of the event or, with `part`, of an object in it: `"custom_data", "tax"`.
+
+    `content` is an entry of `contents`.
+    """
+    known = _object(part)["properties"]
+    try:
+        return bool(_key_validator(part, key if key in known else None).is_valid(value))
+    except (ValueError, RecursionError):  # nested more deeply than the validator goes
+        return False
+
+
+def _object(part: str) -> Schema:
+    event = load_schema(EVENT_SCHEMA)
+    found: Schema = event if not part else event["$defs"].get(part) or event["properties"][part]
+    return found if "properties" in found else {**found, "properties": {}}
+
+
+@cache
+def _key_validator(part: str, key: str | None) -> Any:
+    """`key`: one that the schema knows, `None` for any other."""
+    node = _object(part)
+    node = node["properties"][key] if key is not None else node["additionalProperties"]
+    definitions = load_schema(EVENT_SCHEMA)["$defs"]
+    return jsonschema_rs.validator_for({"$defs": definitions, "allOf": [node]})
+
+
 def faults(data: object, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
     """Why the schema refuses decoded JSON as a canonical event; empty if it does not. At most `most`."""
     return _explain(_event_validator(), load_schema(EVENT_SCHEMA), data, most)

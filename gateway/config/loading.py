@@ -74,5 +74,6 @@ def _tables(data: Mapping[str, Any], folder: Path, faults: Faults) -> dict[str, 
         if sound("sources", name)
     }
     tables.check_keys(sources, server, faults)
+    tables.check_streams(sources, faults)
     sources = tables.beside_others(sources, _entries(data["sources"]))
     return {"server": server, "outbox": outbox, "privacy": privacy, "consent": consent, "sources": sources}

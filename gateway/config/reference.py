@@ -20,6 +20,8 @@ TABLES = (
     ("[outbox]", "outbox", ""),
     ("[privacy]", "privacy", ""),
     ("[sources.NAME]", "source", ""),
+    ("[sources.NAME.conversions_api]", "source", "conversions_api"),
+    ("[sources.NAME.measurement_protocol]", "source", "measurement_protocol"),
     ("[consent]", "consent", ""),
     ('[consent.regions."CODE"]', "region_rule", ""),
     ("[destinations.NAME]", "destination", ""),

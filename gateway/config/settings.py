@@ -120,6 +120,12 @@ class Source:
     remember_visits: bool = False
     #: How long a purchase waits for its other copy from the group, in seconds.
     copy_wait_s: float = 0.0
+    #: Pixels that its key may post to in Meta's format; empty: any.
+    pixel_ids: tuple[str, ...] = ()
+    #: GA4 streams that it is for; a tag's requests find their source by them.
+    measurement_ids: tuple[str, ...] = ()
+    #: GA4's event names → canonical or custom ones: changes to the shipped table. `False`: left out, `True`: custom.
+    ga_events: Mapping[str, str | bool] = field(default_factory=dict)
 
     @property
     def dedup_scope(self) -> str:

@@ -104,7 +104,7 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
     if table["kind"] != "events":
         faults.add((*at, "kind"), f'the kind "{table["kind"]}" {_NOT_BUILT}; expected "events"')
     write, public = (_several(table.get(key, ())) for key in ("write_key", "public_key"))
-    if not write and not public:
+    if not write and not public and "measurement_id" not in table["measurement_protocol"]:
         faults.add(at, "needs a `write_key` (for servers) or a `public_key` (for browsers)")
     origins = (
         values.reading(values.origin, text, faults, (*at, "origins", number), "")
@@ -127,6 +127,9 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         copy_wait_s=values.reading(values.duration, table["copy_wait"], faults, (*at, "copy_wait"), 0.0)
         if "copy_wait" in table
         else 0.0,
+        pixel_ids=tuple(map(str, _several(table["conversions_api"].get("pixel_id", ())))),
+        measurement_ids=_several(table["measurement_protocol"].get("measurement_id", ())),
+        ga_events=table["measurement_protocol"].get("events", {}),
     )
 
 
@@ -144,8 +147,8 @@ def beside_others(sources: Mapping[str, Source], given: Mapping[str, Any]) -> di
     return found
 
 
-def _several(value: str | list[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _several(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) -> None:
@@ -162,6 +165,16 @@ def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) ->
         elif key in EXAMPLE_KEYS and not _only_here(server.host):
             faults.add(place, "the example's key is public; `gateway init` makes fresh ones")
         used.setdefault(key, label)
+
+
+def check_streams(sources: Mapping[str, Source], faults: Faults) -> None:
+    """A GA4 stream is one source's: its tag brings nothing else to tell whose request it is."""
+    used: dict[str, str] = {}
+    for source in sources.values():
+        for stream in source.measurement_ids:
+            if (other := used.setdefault(stream, source.name)) != source.name:
+                place = ("sources", source.name, "measurement_protocol", "measurement_id")
+                faults.add(place, f"the same as that of sources.{other}; a stream has one source")
 
 
 def _keys(sources: Mapping[str, Source], server: Server) -> list[tuple[tuple[str, ...], str]]:

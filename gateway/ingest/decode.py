@@ -52,14 +52,29 @@ def read_body(data: bytes, content_type: str, encoding: str, *, max_bytes: int, 
     if kind not in (JSON, NDJSON):
         raise RequestRefused(415, "unsupported_media_type", f"Content-Type must be {JSON} or {NDJSON}")
     data = decompress(data, encoding, max_bytes)
-    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
-        raise RequestRefused(413, "too_many_values", f"at most {MAX_VALUES} values in one body")
-    events = _lines(data, max_events) if kind == NDJSON else _unwrap(_parse(data))
+    _few_values(data)
+    events = counted(_lines(data, max_events) if kind == NDJSON else _unwrap(_parse(data)), max_events)
+    return Body(events, _NUL in data or len(data) > CLOSE_BYTES * len(events))
+
+
+def read_json(data: bytes) -> Any:
+    """The one JSON value that a text in the clear is. Raises `RequestRefused`: 400 malformed, 413 too many values."""
+    _few_values(data)
+    return _parse(data)
+
+
+def counted(events: list[Any], max_events: int) -> list[Any]:
+    """The events if there are any, and not too many. Raises `RequestRefused`: 400, 413."""
     if not events:
         raise RequestRefused(400, "no_events", "the body holds no event")
     if len(events) > max_events:
         raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
-    return Body(events, _NUL in data or len(data) > CLOSE_BYTES * len(events))
+    return events
+
+
+def _few_values(data: bytes) -> None:
+    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
+        raise RequestRefused(413, "too_many_values", f"at most {MAX_VALUES} values in one body")
 
 
 def decompress(data: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -14,8 +14,9 @@ from gateway.web.admission import loop_time
 from gateway.web.body import ARRIVED, Disconnected, Receive
 from gateway.web.browser import collect
 from gateway.web.events import post_events
+from gateway.web.measurement_protocol import collect_hits, post_measurements, validate_measurements
 from gateway.web.people import delete_users, post_consent
-from gateway.web.problem import ANSWER_HEADERS, NOT_FOUND, Send, headers_of, refusal, report, send_problem
+from gateway.web.problem import ANSWER_HEADERS, ENVELOPE, NOT_FOUND, Send, headers_of, refusal, report, send_refusal
 from gateway.web.routes import ROUTES
 from gateway.web.telling import request_id
 
@@ -32,6 +33,9 @@ DIRECT: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
     "/v1/collect": (collect, ("OPTIONS", "POST")),
     "/v1/consent": (post_consent, ("OPTIONS", "POST")),
     "/v1/users": (delete_users, ("DELETE",)),
+    "/mp/collect": (post_measurements, ("POST",)),
+    "/debug/mp/collect": (validate_measurements, ("POST",)),
+    "/g/collect": (collect_hits, ("GET", "OPTIONS", "POST")),
 }
 
 
@@ -86,7 +90,8 @@ class App:
         else:
             self._tell(refused, scope)
         self.service.metrics.request_refused(refused.code)
-        await send_problem(send, refused, more, [*scope.get(ANSWER_HEADERS, ()), *headers_of(error)])
+        headers = [*scope.get(ANSWER_HEADERS, ()), *headers_of(error)]
+        await send_refusal(send, refused, more, headers, scope.get(ENVELOPE))
 
     def _tell(self, refused: RequestRefused, scope: Scope) -> None:
         if count := self.service.seldom.count("request_refused", refused.code):

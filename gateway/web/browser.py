@@ -31,7 +31,7 @@ MAX_BYTES = 256 * 1024
 #: The longest user agent and cookie value looked at.
 MAX_VALUE = 1024
 
-PATHS = (b"/v1/collect", b"/v1/consent")
+PATHS = (b"/v1/collect", b"/v1/consent", b"/g/collect")
 ANY_ORIGIN = "*"
 #: What a page may send to this door.
 _PREFLIGHT: Headers = [
@@ -75,7 +75,7 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
         source = effective.keys.source(key_in(headers) or query_key(scope) or key, Kind.PUBLIC)
         if not may_use(origin, source.origins):
             raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
-        hints = browser_hints(pairs, _peer(scope), server.trusted_proxies)
+        hints = browser_hints(pairs, peer(scope), server.trusted_proxies)
         answer = await service.accept(effective, body, source, "collect", scope, hints)
     await send_answer(send, answer, cors)
 
@@ -149,7 +149,7 @@ def cookies(headers: Iterable[str]) -> dict[str, str]:
 
 
 def _all_origins(sources: Iterable[Source]) -> list[str]:
-    return [origin for source in sources if source.public_keys for origin in source.origins]
+    return [origin for one in sources if one.public_keys or one.measurement_ids for origin in one.origins]
 
 
 def body_type(headers: Mapping[bytes, bytes]) -> str:
@@ -164,6 +164,7 @@ def query_key(scope: Scope) -> bytes | None:
     return values[0].encode("utf-8", "replace") if values else None
 
 
-def _peer(scope: Scope) -> str | None:
+def peer(scope: Scope) -> str | None:
+    """The address that the connection comes from."""
     client = scope.get("client")
     return client[0] if client else None

@@ -18,6 +18,9 @@ from gateway.web.keys import CHALLENGE
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+#: A refusal in the words of another API: status and JSON document.
+Envelope: TypeAlias = Callable[[RequestRefused], tuple[int, Any]]
+
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 
@@ -26,6 +29,9 @@ TYPE = "urn:conversions-gateway:problem:"
 
 #: Key of the scope: headers that every answer to the request has, problems too.
 ANSWER_HEADERS = "gateway.answer_headers"
+
+#: Key of the scope: how its door writes a refusal, where its clients expect another form than a problem.
+ENVELOPE = "gateway.envelope"
 
 #: Codes of problems that are not a `RequestRefused` of the doors' → what they mean. All are in docs/codes.md.
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -104,6 +110,17 @@ async def send_problem(
     """Answer with a problem."""
     body = _encode(document(refused, more))
     await send_json(send, refused.status, PROBLEM, body, [*headers_for(refused), *(headers or ())])
+
+
+async def send_refusal(
+    send: Send, refused: RequestRefused, more: Mapping[str, Any], headers: Headers, envelope: Envelope | None
+) -> None:
+    """Answer with a problem, or in the form of the door."""
+    if envelope is None:
+        await send_problem(send, refused, more, headers)
+        return
+    status, body = envelope(refused)
+    await send_json(send, status, JSON, _encode(body), [*headers_for(refused), *headers])
 
 
 def refusal(error: Exception) -> RequestRefused:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.web import admin, metrics
+from gateway.web.conversions_api import post_conversions
 from gateway.web.events import validate
 from gateway.web.openapi import encoded
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
@@ -56,4 +57,5 @@ ROUTES = (
     Route("/metrics", get_metrics),
     Route("/openapi.json", openapi),
     *admin.ROUTES,
+    Route("/{version}/{pixel_id}/events", post_conversions, methods=["POST"]),
 )
