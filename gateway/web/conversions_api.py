@@ -107,15 +107,21 @@ def _text(value: Any) -> str:
 
 
 def messages(results: Sequence[Mapping[str, Any]], notes: Sequence[Sequence[str]]) -> list[str]:
-    """What is to be said of the events, one line each: refusals first, then warnings and what was left out."""
-    refused, rest = [], []
+    """What is to be said of the events: refusals first, then warnings and what was left out. The same is said once."""
+    said: dict[tuple[int, str], list[int]] = {}
     for index, (result, noted) in enumerate(zip(results, notes, strict=True)):
         for fault in result.get("errors", ()):
-            refused.append(f"data[{index}]: refused: {fault['path']}: {fault['message']} ({fault['code']})")
+            said.setdefault((0, f"refused: {_line(fault)}"), []).append(index)
         for fault in result.get("warnings", ()):
-            rest.append(f"data[{index}]: {fault['path']}: {fault['message']} ({fault['code']})")
-        rest += [f"data[{index}].{note}" for note in noted]
-    return [*refused, *rest][:MOST_MESSAGES]
+            said.setdefault((1, _line(fault)), []).append(index)
+        for note in noted:
+            said.setdefault((1, note), []).append(index)
+    lines = sorted(said.items(), key=lambda one: one[0][0])[:MOST_MESSAGES]
+    return [f"data[{at[0]}]{f' and {len(at) - 1} more' if at[1:] else ''}: {words}" for (_, words), at in lines]
+
+
+def _line(fault: Mapping[str, str]) -> str:
+    return f"{fault['path']} {fault['message']} ({fault['code']})".lstrip()
 
 
 def error(refused: RequestRefused, trace: str) -> tuple[int, dict[str, Any]]:

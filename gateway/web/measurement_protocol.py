@@ -158,7 +158,7 @@ def messages(one: Translated, taken: Taken) -> list[dict[str, str]]:
     at = f"events[{one.place}]"
     told = [
         {
-            "fieldPath": f"{at}{fault.path}",
+            "fieldPath": f"{at}{fault.path}".replace("/", "."),
             "description": fault.message,
             "validationCode": VALIDATION_CODES.get(fault.code, OTHERWISE),
             "code": fault.code,

@@ -1,7 +1,7 @@
 """Meta's own format: an entry of `data` as its Conversions API takes it, as a canonical event. Verified against v25.0.
 
 Docs: https://developers.facebook.com/docs/marketing-api/conversions-api/parameters, of which `…/` below is short. What
-the platform's Business SDKs hash already comes as digests, which count as such. Its own plugin holds the inverse tables.
+the platform's Business SDKs hash already comes as digests, which count as such. Its plugin holds the inverse tables.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gateway.model.event import CLICK_IDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: https://developers.facebook.com/docs/app-events/reference, …/app-events, …/business-messaging → canonical. The standard
-#: names of the web (Purchase, Lead …) are the canonical ones, and any other is a custom event under both names.
+#: https://developers.facebook.com/docs/app-events/reference, …/app-events, …/business-messaging → canonical. The
+#: standard names of the web (Purchase, Lead …) are the canonical ones; any other is a custom event here and there.
 NAMES = {
     "fb_mobile_content_view": "ViewContent",
     "fb_mobile_search": "Search",
@@ -184,7 +184,7 @@ class Translated(NamedTuple):
 
 
 def translate(entry: Any, context: Mapping[str, Any] | None = None, *, test: bool = False) -> Translated:
-    """One entry of `data`: an object, or as some SDKs send it the JSON text of one. `context`: what says who sent it."""
+    """One entry of `data`: an object, or as some SDKs send it the JSON text of one. `context`: who sent it."""
     if isinstance(entry, str):
         entry = _decoded(entry)
     if isinstance(entry, Fault) or not isinstance(entry, dict):
@@ -209,9 +209,9 @@ def translate(entry: Any, context: Mapping[str, Any] | None = None, *, test: boo
 def consent(entry: Mapping[str, Any]) -> Any:
     """What an entry says of consent; `None` if it says nothing.
 
-    The format knows an opt-out only: limited data use, and `opt_out`. A site says the rest in a `consent` of the canonical
-    form, beside the fields, or in `custom_data` where an SDK has no other place for it. Limited data use counts as Global
-    Privacy Control, since it is the answer to the same objection, and what cannot be read counts as limited data use.
+    The format knows an opt-out only: limited data use, and `opt_out`. A site says the rest in a `consent` of the
+    canonical form, beside the fields, or in `custom_data` where an SDK has no other place for it. Limited data use
+    counts as Global Privacy Control, since it answers the same objection, and so does an option that is not known.
     """
     custom = entry.get("custom_data")
     given = entry.get("consent")

@@ -136,7 +136,8 @@ INTERNAL = frozenset(
     "event_callback event_timeout non_interaction engaged_session_event batch_page_id batch_ordering_id "
     "synthetic_bundle firebase_event_origin firebase_screen_class firebase_screen_id firebase_previous_screen "
     "firebase_previous_class firebase_previous_id firebase_conversion ga_event_origin traffic_type groups "
-    "first_party_collection server_container_url transport_url user_properties user_data items consent timestamp_micros "
+    "first_party_collection server_container_url transport_url user_properties user_data items consent "
+    "timestamp_micros "
     "page_path page_hostname screen_resolution client_id user_id allow_google_signals "
     "allow_ad_personalization_signals".split()
 )
@@ -260,10 +261,10 @@ def _properties(making: Making, given: Any) -> None:
 
 
 def _consent(body: Mapping[str, Any]) -> Any:
-    """What a body says of consent; `None` if it says nothing. `…/reference#consent`, and any other key of an event's.
+    """What a body says of consent; `None` if it says nothing: `…/reference#consent`, and the other keys of an event's.
 
-    A flag that the format does not know is taken in its spelling too. The region is where `user_location` says the visitor
-    is, unless the consent names one.
+    Flags that the format does not know are taken in its spelling too. The region is where `user_location` says that the
+    visitor is, unless the consent names one.
     """
     given = body.get("consent")
     if given is not None and not isinstance(given, dict):
