@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,10 @@ from gateway.ingest.formats import conversions_api as door
 from gateway.ingest.formats.conversions_api import translate
 from gateway.ingest.formats.rows import STRICT
 from gateway.model.errors import Fault
-from plugins import meta
+from gateway.plugin.testing import load
 
 DIGEST = "0a" * 32
+meta = load(Path(__file__).parents[4] / "plugins/meta.py")
 BASE = {"event_name": "Purchase", "event_time": 1_795_000_000}
 
 
