@@ -88,7 +88,7 @@ async def collect_hits(service: Service, scope: Scope, receive: Receive, send: S
     limit = min(server.max_body_bytes, MAX_BYTES)
     with Reading(scope, receive, service.budget, limit, service.pace) as reading:
         data = (await reading.plain(headers)).decode("utf-8", "replace")
-        lines = [line for line in data.split("\n", server.max_events + 1) if line.strip()]
+        lines = [line.strip() for line in data.split("\n", server.max_events + 1) if line.strip()]
         names = names_with(source.ga_events)
         bodies = counted(read(shared, lines), server.max_events)
         translated = [one for body in bodies for one in translate(body, names=names)]
