@@ -8,12 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -32,6 +31,9 @@ from facebook_business.session import FacebookSession
 
 from gateway.demo.configuration import HURRY, HURRY_LATER, LATER, destinations_toml
 from gateway.demo.server import MockServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 KEY, PIXEL = "made-up-write-key-000001", "1234567890"
 SOURCE = f"""\
@@ -181,7 +183,8 @@ def test_purchase_lead_and_page_view_reach_every_platform_once(
 
     email, phone = digest("jane.doe@example.com"), digest("12125550142")
     google, tiktok = gateway.item("google", "order-1"), gateway.item("tiktok", "order-1")
-    assert google is not None and tiktok is not None
+    assert google is not None
+    assert tiktok is not None
     assert {"emailAddress": email} in google["userData"]["userIdentifiers"]
     assert google["adIdentifiers"]["gclid"] == "EAIaIQobChMIexample"
     assert (google["conversionValue"], google["currency"]) == (12.5, "EUR")
