@@ -47,6 +47,8 @@ write_key = "{write_key}"
 # region = "DE"                        # only if all visitors are from there
 # default_country = "DE"               # for phone numbers written without one
 # dedup_group = "shop"                 # sources of one group share their duplicates
+# conversions_api = {{ pixel_id = "1234567890" }}      # Meta's own format: pixels that the key may post to; absent: any
+# measurement_protocol = {{ measurement_id = "G-ABC123" }} # GA4's formats: the stream, by which a page's tag is known
 
 # What no signal means, by region. A denial is always a denial. Shipped: US allows, every other country denies.
 [consent]

@@ -39,7 +39,7 @@ PAGES = sorted(
     path
     for path in (
         *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         ROOT / "plugins/README.md",
         ROOT / "schemas/README.md",
     )

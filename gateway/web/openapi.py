@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 import gateway
 from gateway.schema import EVENT_SCHEMA, load_schema
 from gateway.web.keys import CHALLENGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Node: TypeAlias = dict[str, Any]
 
@@ -164,6 +167,47 @@ _RECEIPT: Node = {
     },
 }
 
+_RECEIVED: Node = {
+    "type": "object",
+    "required": ["events_received", "messages", "fbtrace_id"],
+    "properties": {
+        "events_received": {**_COUNT, "description": "Accepted ones and duplicates."},
+        "messages": {"type": "array", "items": _TEXT, "description": "Refused events, warnings, what was left out."},
+        "fbtrace_id": {"type": "string", "description": "The request's id."},
+    },
+}
+_GRAPH_ERROR: Node = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "is_transient", "error_user_title", "error_user_msg", "fbtrace_id"],
+            "properties": {
+                **dict.fromkeys(("message", "type", "error_user_msg", "fbtrace_id"), _TEXT),
+                "code": {"type": "integer", "description": "As the Graph API has it."},
+                "error_subcode": {"type": "integer"},
+                "is_transient": {"type": "boolean"},
+                "error_user_title": {"type": "string", "description": "Stable code: see docs/codes.md."},
+            },
+        }
+    },
+}
+_VALIDATION_MESSAGES: Node = {
+    "type": "object",
+    "required": ["validationMessages"],
+    "properties": {
+        "validationMessages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["fieldPath", "description", "validationCode", "code"],
+                "properties": dict.fromkeys(("fieldPath", "description", "validationCode", "code"), _TEXT),
+            },
+        }
+    },
+}
+
 _EVENT: Node = {"$ref": "#/components/schemas/Event"}
 _EVENTS: Node = {"type": "array", "minItems": 1, "items": _EVENT}
 _BODY: Node = {
@@ -235,6 +279,18 @@ def _paths() -> Node:
                 "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
             },
         },
+        "/{version}/{pixel_id}/events": {"post": _conversions()},
+        "/mp/collect": {"post": _measurements("postMeasurements", "GA4's Measurement Protocol", 204)},
+        "/debug/mp/collect": {"post": _measurements("validateMeasurements", "The same; stores nothing", 200)},
+        "/g/collect": {
+            "get": _hits("getHit"),
+            "post": _hits("postHits"),
+            "options": {
+                "operationId": "hitPreflight",
+                "summary": "CORS preflight",
+                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
+            },
+        },
         "/v1/users": {"delete": _about("eraseUser", "Erase a person", "Erasure", "Receipt", _SECRET)},
         "/healthz": {"get": _get("health", "Alive", "application/json")},
         "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
@@ -258,6 +314,50 @@ def _door(name: str, summary: str, status: int, answer: str, content: Node, secu
             **{str(code): _problem(code) for code in refusals},
         },
     }
+
+
+def _conversions() -> Node:
+    """Meta's own format: its requests, answers and errors."""
+    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    found = _door("postConversions", "Events in Meta's own format", 202, "Received", _any_of(kinds), _SECRET)
+    refused = {status: REFUSALS[int(status)] for status in found["responses"] if status not in ("202", "422")}
+    found["parameters"] = [_parameter("version", "path"), _parameter("pixel_id", "path")]
+    found["parameters"].append(_parameter("access_token", "query"))
+    found["security"] = [{"bearer": []}, {}]
+    found["responses"] = {
+        "200": _described("At least one event was taken.", "application/json", "Received"),
+        **{status: _described(words, "application/json", "GraphError") for status, words in refused.items()},
+    }
+    return found
+
+
+def _measurements(name: str, summary: str, status: int) -> Node:
+    body = {kind: {"schema": {"type": "object", "required": ["events"]}} for kind in ("application/json", "text/plain")}
+    found = _door(name, summary, 202, "Answer", body, [*_SECRET, {}])
+    found["parameters"] = [_parameter(key, "query") for key in ("api_secret", "measurement_id", "firebase_app_id")]
+    told: Node = {"description": "At least one event was taken, or all are of a kind that is left out."}
+    if status == 200:
+        told = _described("What would be found wrong.", "application/json", "ValidationMessages")
+    found["responses"] = {str(status): told, **{key: one for key, one in found["responses"].items() if key != "202"}}
+    return found
+
+
+def _hits(name: str) -> Node:
+    found = _measurements(name, "GA4's tag, from a browser", 204)
+    found["security"] = [{}]
+    found["requestBody"] = {"required": False, "content": {"text/plain": {"schema": _TEXT}}}
+    found["parameters"] = [_parameter("tid", "query"), _parameter("en", "query")]
+    if name.startswith("get"):
+        del found["requestBody"]
+    return found
+
+
+def _any_of(kinds: Iterable[str]) -> Node:
+    return {kind: {"schema": {"type": "object", "required": ["data"]}} for kind in kinds}
+
+
+def _parameter(name: str, place: str) -> Node:
+    return {"name": name, "in": place, "required": place == "path", "schema": _TEXT}
 
 
 def _about(name: str, summary: str, body: str, answer: str, security: list[Node]) -> Node:
@@ -314,6 +414,9 @@ def _schemas() -> Node:
         "ConsentChanged": _CHANGED,
         "Erasure": _ERASURE,
         "Receipt": _RECEIPT,
+        "Received": _RECEIVED,
+        "GraphError": _GRAPH_ERROR,
+        "ValidationMessages": _VALIDATION_MESSAGES,
     }
 
 

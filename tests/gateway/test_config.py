@@ -406,6 +406,20 @@ def test_a_source_is_read_and_normalised(load):
     assert config.Source(name="shop").dedup_scope == "source:shop", "a group is never mistaken for a source"
 
 
+def test_a_source_may_name_its_pixels_and_its_streams(load, faults):
+    source = load(
+        f'[sources.web]\nwrite_key = "{KEY}"\nconversions_api = {{pixel_id = [123, "456"]}}\n'
+        '[sources.web.measurement_protocol]\nmeasurement_id = "G-ABC123"\nevents = {scroll = false, quiz = "Lead"}'
+    ).sources["web"]
+    assert (source.pixel_ids, source.measurement_ids) == (("123", "456"), ("G-ABC123",))
+    assert source.ga_events == {"scroll": False, "quiz": "Lead"}
+    only = load('[sources.web]\nmeasurement_protocol = {measurement_id = ["G-A1", "1:2:android:3"]}').sources["web"]
+    assert only.measurement_ids == ("G-A1", "1:2:android:3")
+    stream = 'measurement_protocol = {measurement_id = "G-ABC123"}'
+    found = faults(f"[sources.a]\n{stream}\n[sources.b]\n{stream}")
+    assert list(found) == ["sources.b.measurement_protocol.measurement_id"]
+
+
 def test_one_key_opens_one_door_of_one_source(faults):
     found = faults(
         f'[sources.a]\nwrite_key = "{KEY}"\n'
@@ -441,6 +455,10 @@ def test_the_examples_keys_open_nothing_to_the_network(load, faults):
         ('kind = "magento"', "kind"),
         ('dedup_group = ""', "dedup_group"),
         ("write_key = []", "write_key"),
+        ('conversions_api = {pixel_id = "1/2"}', "conversions_api.pixel_id"),
+        ('conversions_api = {pixel = "1"}', "conversions_api.pixel"),
+        ("measurement_protocol = {measurement_id = []}", "measurement_protocol.measurement_id"),
+        ("measurement_protocol = {events = {scroll = 1}}", "measurement_protocol.events.scroll"),
     ],
 )
 def test_a_malformed_source_is_refused(faults, line, key):

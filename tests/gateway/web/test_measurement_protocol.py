@@ -156,6 +156,22 @@ async def test_global_privacy_control_of_the_browser_counts(door, stored):
 
 
 @pytest.mark.anyio
+async def test_a_visit_joins_the_order_that_the_server_reports_under_the_same_client_id(door, service, outbox, stored):
+    was = service.effective.settings
+    web = replace(was.sources["web"], remember_visits=True)
+    service.effective = Effective.of(replace(was, sources={**was.sources, "web": web}), outbox)
+    headers = {"Origin": SHOP, "Cookie": "_fbp=fb.1.1795000000000.1234567890"}
+    await door.post("/g/collect", params={**HIT, "gcd": "13r3r3r3r5"}, headers=headers)
+    order = {"name": "purchase", "params": {"transaction_id": "o-1", "value": 5, "currency": "EUR"}}
+    await door.post("/mp/collect", params=MP, json={"client_id": "1.2", "events": [order]})
+    (event_id, payload) = stored()[-1]
+    found = json.loads(payload)
+    assert event_id == "o-1"
+    assert found["user_data"]["fbp"] == "fb.1.1795000000000.1234567890"
+    assert found["consent"]["ad_user_data"] == "granted"
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("change", "origin", "status", "code"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from gateway.model.errors import Fault
 from gateway.model.event import STANDARD_NAMES
 
 DIGEST = "0a" * 32
+PAGE = (Path(__file__).parents[4] / "docs/doors/measurement-protocol.md").read_text("utf-8")
 
 
 def one(name: Any = "generate_lead", params: Any = None, *, app: bool = False, **body: Any) -> dict[str, Any]:
@@ -159,6 +162,13 @@ def test_a_name_of_ga4_is_a_standard_one(ga: str, name: str) -> None:
 @pytest.mark.parametrize("ga", LEFT_OUT)
 def test_what_a_tag_sends_by_itself_is_left_out(ga: str) -> None:
     assert list(translate({"events": [{"name": ga}]})) == []
+
+
+@pytest.mark.parametrize("ga", [ga for ga, name in NAMES.items() if name])
+def test_a_name_of_ga4_stands_on_the_doors_page_beside_ours(ga: str) -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith("|") and f"`{ga}`" in line.split("|")[1]]
+    theirs, ours = row.split("|")[1:3]
+    assert dict(zip(re.findall(r"`(\w+)`", theirs), re.findall(r"\w+", ours), strict=True))[ga] == NAMES[ga]
 
 
 def test_any_other_name_is_a_custom_event() -> None:
