@@ -1,7 +1,9 @@
 """`POST /{version}/{pixel_id}/events`: whose request it is, what is read, and answers that its clients understand."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -128,6 +130,15 @@ async def test_a_refusal_has_the_envelope_of_the_graph_api(
     assert {"message", "error_user_title", "error_user_msg", "is_transient"} <= error.keys()
     assert error["fbtrace_id"] == answer.headers["x-request-id"]
     assert stored() == []
+
+
+@pytest.mark.anyio
+async def test_what_the_page_has_people_post_is_taken_as_it_stands(door, stored):
+    page = (Path(__file__).parents[3] / "docs/doors/conversions-api.md").read_text("utf-8")
+    [(url, body)] = re.findall(r"curl \"http://127.0.0.1:8080(/[^\"]+)\".*?-d '(\{.*?\})'", page, re.DOTALL)
+    answer = await door.post(url, json=json.loads(body) | {"access_token": KEY})
+    assert answer.json() | {"fbtrace_id": ""} == {"events_received": 1, "messages": [], "fbtrace_id": ""}
+    assert json.loads(stored()[0][1])["consent"]["region"] == "DE"
 
 
 @pytest.mark.anyio

@@ -1,7 +1,9 @@
 """`/mp/collect`, `/debug/mp/collect` and `/g/collect`: whose request it is, who may, and what is answered."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlencode
 
 import anyio
@@ -57,6 +59,16 @@ async def test_the_key_may_come_in_a_header_and_the_same_again_is_stored_once(do
         answer = await door.post("/mp/collect", params=query, json=LEAD, headers={"X-Write-Key": KEY})
         assert answer.status_code == 204
     assert ids(stored) == ["l-1"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["", "/debug"])
+async def test_what_the_page_has_people_post_is_taken_as_it_stands(door, stored, path):
+    page = (Path(__file__).parents[3] / "docs/doors/measurement-protocol.md").read_text("utf-8")
+    [(url, body)] = re.findall(r"curl \"http://127.0.0.1:8080(/[^\"]+)\".*?-d '(\{.*?\})'", page, re.DOTALL)
+    answer = await door.post(path + url.replace("example-write-key-0000", KEY), content=body)
+    assert (answer.status_code, answer.content) == ((200, b'{"validationMessages":[]}') if path else (204, b""))
+    assert ids(stored) == ([] if path else ["10042"])
 
 
 @pytest.mark.anyio
