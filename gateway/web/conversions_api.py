@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
+
 from gateway.ingest.decode import Body, counted, read_json
-from gateway.ingest.formats.conversions_api import translate
+from gateway.ingest.formats.conversions_api import Translated, translate
 from gateway.ingest.formats.forms import MULTIPART, URLENCODED, fields, urlencoded
+from gateway.ingest.pipeline import SLICE
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading
 from gateway.web.doors import content_type
@@ -56,7 +59,7 @@ async def post_conversions(request: Request) -> Json:
     with Reading(scope, request.receive, service.budget, server.max_body_bytes, service.pace) as reading:
         given = {**asked, **_fields(await reading.plain(headers), content_type(headers))}
         source = _source(effective, key or _bytes(given.get("access_token")), request.path_params["pixel_id"])
-        translated = _translated(given, server.max_events)
+        translated = await _translated(given, server.max_events)
         body = Body([one.event for one in translated], odd=True)
         answer = await service.accept(effective, body, source, "conversions_api", scope)
     said = messages(answer["results"], [one.notes for one in translated])
@@ -87,7 +90,7 @@ def _fields(data: bytes, kind: str) -> Mapping[str, Any]:
     return found
 
 
-def _translated(given: Mapping[str, Any], max_events: int) -> list[Any]:
+async def _translated(given: Mapping[str, Any], max_events: int) -> list[Translated]:
     data = given.get("data")
     if isinstance(data, str | bytes):  # in a form, and in JSON as some SDKs write it
         data = read_json(data if isinstance(data, bytes) else data.encode("utf-8", "replace"))
@@ -95,7 +98,12 @@ def _translated(given: Mapping[str, Any], max_events: int) -> list[Any]:
         raise RequestRefused(400, "no_events", "`data` must be a list of events")
     context = {key: value[:LONGEST_CONTEXT] for key in CONTEXT if (value := _text(given.get(key)))}
     test = bool(given.get("test_event_code"))
-    return [translate(entry, context, test=test) for entry in counted(data, max_events)]
+    found = []
+    for index, entry in enumerate(counted(data, max_events)):
+        if index % SLICE == SLICE - 1:
+            await anyio.lowlevel.checkpoint()
+        found.append(translate(entry, context, test=test))
+    return found
 
 
 def _bytes(value: Any) -> bytes | None:

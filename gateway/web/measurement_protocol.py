@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
 import msgspec
 
 from gateway.ingest.decode import Body, counted, read_json
@@ -15,6 +16,7 @@ from gateway.ingest.formats.forms import urlencoded
 from gateway.ingest.formats.measurement_protocol.body import Translated, translate
 from gateway.ingest.formats.measurement_protocol.hit import parameters, read
 from gateway.ingest.formats.measurement_protocol.names import names_with
+from gateway.ingest.pipeline import SLICE
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading, Receive
 from gateway.web.browser import MAX_BYTES, browser_hints, cors_of, may_use, peer, preflight
@@ -54,7 +56,7 @@ async def post_measurements(service: Service, scope: Scope, receive: Receive, se
     effective = service.effective
     source, app = _of_secret(effective, scope)
     with _reading(service, scope, receive) as reading:
-        translated = _measured(await reading.plain(dict(scope["headers"])), source, effective, app=app)
+        translated = await _measured(await reading.plain(dict(scope["headers"])), source, effective, app=app)
         answer = await _accept(service, effective, translated, source, "measurement_protocol", scope)
     await _done(send, answer)
 
@@ -64,7 +66,7 @@ async def validate_measurements(service: Service, scope: Scope, receive: Receive
     effective = service.effective
     source, app = _of_secret(effective, scope)
     with _reading(service, scope, receive) as reading:
-        translated = _measured(await reading.plain(dict(scope["headers"])), source, effective, app=app)
+        translated = await _measured(await reading.plain(dict(scope["headers"])), source, effective, app=app)
         taken = await effective.door.take_all(Body([one.event for one in translated], odd=True), source)
     found = [message for one, whole in zip(translated, taken, strict=True) for message in messages(one, whole)]
     await send_json(send, 200, JSON, _encode({"validationMessages": found}))
@@ -113,18 +115,23 @@ def _of_secret(effective: Effective, scope: Scope) -> tuple[Source, bool]:
 
 def _of_stream(effective: Effective, stream: str | None) -> Source:
     for source in effective.settings.sources.values():
-        if stream and stream in source.measurement_ids:
+        if stream and stream in source.measurement_ids and source.kind == "events":
             return source
     raise RequestRefused(403, "unknown_measurement_id", "no source has a stream of this measurement id (`tid`)")
 
 
-def _measured(data: bytes, source: Source, effective: Effective, *, app: bool) -> list[Translated]:
+async def _measured(data: bytes, source: Source, effective: Effective, *, app: bool) -> list[Translated]:
     body = read_json(data)
     if not isinstance(body, dict) or not isinstance(body.get("events"), list):
         raise RequestRefused(400, "no_events", 'the body must be an object: {"client_id": "…", "events": […]}')
     counted(body["events"], effective.settings.server.max_events)
     app = app or (bool(body.get("app_instance_id")) and not body.get("client_id"))
-    return list(translate(body, app=app, names=names_with(source.ga_events)))
+    found = []
+    for one in translate(body, app=app, names=names_with(source.ga_events)):
+        if one.place % SLICE == SLICE - 1:
+            await anyio.lowlevel.checkpoint()
+        found.append(one)
+    return found
 
 
 async def _accept(
