@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.web.service import Effective, Service
 
 #: https://developers.facebook.com/docs/graph-api/guides/versioning
-VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}", re.ASCII)
+VERSION = re.compile(r"^v[0-9]{1,3}\.[0-9]{1,2}$", re.ASCII)
 #: Fields of a request, beside `data`, that stay in the event's `context`.
 CONTEXT = ("partner_agent", "namespace_id", "upload_id", "upload_tag", "upload_source")
 #: Lines of `messages` in one answer, and characters of a field of the context.

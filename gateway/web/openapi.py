@@ -9,6 +9,7 @@ import msgspec
 
 import gateway
 from gateway.schema import EVENT_SCHEMA, load_schema
+from gateway.web.conversions_api import VERSION
 from gateway.web.keys import CHALLENGE
 
 if TYPE_CHECKING:
@@ -321,12 +322,13 @@ def _conversions() -> Node:
     kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
     found = _door("postConversions", "Events in Meta's own format", 202, "Received", _any_of(kinds), _SECRET)
     refused = {status: REFUSALS[int(status)] for status in found["responses"] if status not in ("202", "422")}
-    found["parameters"] = [_parameter("version", "path"), _parameter("pixel_id", "path")]
-    found["parameters"].append(_parameter("access_token", "query"))
+    version = {**_parameter("version", "path"), "schema": {"type": "string", "pattern": VERSION.pattern}}
+    found["parameters"] = [version, _parameter("pixel_id", "path"), _parameter("access_token", "query")]
     found["security"] = [{"bearer": []}, {}]
     found["responses"] = {
         "200": _described("At least one event was taken.", "application/json", "Received"),
         **{status: _described(words, "application/json", "GraphError") for status, words in refused.items()},
+        "404": {**_problem(404), "description": "The address is that of no version."},
     }
     return found
 
