@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -178,3 +179,37 @@ def test_two_addresses_of_one_customer_are_both_sent(world: Callable[..., World]
     both.deliver()
     (meta,) = both.arrived["meta"]
     assert len(meta["user_data"]["em"]) == 2
+
+
+def test_whatever_comes_in_whatever_order_nothing_goes_twice_or_against_a_no(world: Callable[..., World]) -> None:
+    """Two sources tell of orders in random order, with random consent, again and again, while deliveries go out."""
+    rng = random.Random(20261127)
+    both = shop(world, wait="10ms")
+    said: dict[str, list[str]] = {}
+    for round_ in range(12):
+        for _ in range(10):
+            order_id = f"{round_}-{rng.randrange(6)}"
+            word = rng.choice(("granted", "granted", "denied", ""))
+            consent = {**dict.fromkeys(tuple(YES)[:3], word), "region": "DE"} if word else {"region": "DE"}
+            fields: dict[str, Any] = {"consent": consent}
+            if rng.random() < 0.5:
+                both.post(named(page(**fields), order_id), through="web", hints=BROWSER)
+            else:
+                both.post(named(server(**fields), order_id))
+            said.setdefault(order_id, []).append(word)
+        if rng.random() < 0.7:
+            both.deliver()
+    both.deliver()
+    for name, found in both.arrived.items():
+        ids = both.ids(name)
+        assert len(ids) == len(set(ids)) == len(found), name
+        assert all("granted" in said[one] for one in ids), name
+    for order_id, words in said.items():  # a no before anybody said yes, or while the first waited, stops it
+        if words[0] == "denied" and "granted" not in words:
+            assert order_id not in both.ids("meta")
+    assert both.arrived["meta"]
+    assert both.refusals == []
+
+
+def named(event: dict[str, Any], order_id: str) -> dict[str, Any]:
+    return {**event, "custom_data": {**event["custom_data"], "order_id": order_id}}
