@@ -16,6 +16,7 @@ from gateway.outbox.packing import id_sum, key_hash
 from gateway.privacy.minimize import LIMITED_APP, without, without_click_ids, without_person
 from gateway.privacy.scrub import scrub_url, scrub_value
 from gateway.privacy.sealing import PAYLOAD
+from gateway.privacy.visits import CART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,8 @@ def record(draft: Draft, setup: Setup) -> Record:
     if draft.joined and not routing.anonymous:
         payload["joined"] = {path: one for path, one in draft.joined.items() if _is_left(path, payload, clear)}
     if "context" in raw and not routing.anonymous:
-        payload["context"], removed = scrub_value(raw["context"])
+        context = {key: value for key, value in raw["context"].items() if key != CART}
+        payload["context"], removed = scrub_value(context)
         for tail in removed:
             draft.warn(f"/context{tail}", *REMOVED)
     for path in setup.withheld:

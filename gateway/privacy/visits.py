@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What a visit is found by, the surest first: an order is one visit's, an address may be a family's.
 KINDS = ("order_id", "cart_token", "anonymous_id", "external_id", "email")
+#: Key of `context` by which a visit is found. It opens a cart in some shops: it is not stored.
+CART = "cart_token"
 #: Those of them that name a person, and are in `user_data` → the rule by which they do: one is enough.
 _PERSONAL = {"anonymous_id": "id_trimmed", "external_id": "id_trimmed", "email": "email_plain"}
 
@@ -138,7 +140,7 @@ def keys_of(raw: Mapping[str, Any], key: bytes, group: str, orders: str, default
     if order_id:
         text = str(int(order_id) if isinstance(order_id, float) else order_id)
         found.append(Key("order_id", pseudonym(key, "order_id", text), scope(orders)))
-    cart_token = raw.get("context", {}).get("cart_token")
+    cart_token = raw.get("context", {}).get(CART)
     if cart_token and isinstance(cart_token, str):
         found.append(Key("cart_token", pseudonym(key, "cart_token", cart_token), scope(group)))
     user_data = raw.get("user_data", {})

@@ -103,6 +103,16 @@ def test_an_order_from_the_back_office_gains_click_browser_and_consent_of_its_vi
     assert google["consent"]["adUserData"] == "CONSENT_GRANTED"
 
 
+def test_the_carts_token_is_not_stored_and_no_fault(world: Callable[..., World]) -> None:
+    strict = world(source="", more=f'{WEB}[privacy]\nmisplaced = "refuse"\n')
+    visit(strict, context={"cart_token": "c/1-abcdef", "page_title": "Socks"})
+    assert "warnings" not in strict.post({**order("1", cart="c/1-abcdef"), "event_id": "1"})[0]
+    with strict.outbox.reading() as db:
+        payloads = [json.loads(row[0]) for row in db.execute("SELECT payload FROM event ORDER BY seq")]
+    assert [one.get("context") for one in payloads] == [{"page_title": "Socks"}, {}]
+    assert payloads[1]["user_data"]["gclid"] == "Cj0KCQ-made-up"
+
+
 def test_explain_tells_where_each_field_came_from(shop: World) -> None:
     visit(shop)
     shop.post(order("1003"))
