@@ -32,6 +32,7 @@ port = {port}
 [sources.shop]
 write_key = "{key}"
 region = "US"
+remember_visits = true
 [destinations.sink]
 plugin = "webhook"
 url = "http://127.0.0.1:{sink}/events"

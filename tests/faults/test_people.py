@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 #: How many people a client posts events of at a time, and how many events they have.
 AT_A_TIME, EVENTS = 12, 16
 GRANTED = {"region": "DE", "ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}
-NOTHING_SAID = {"region": "DE"}
+#: Said, not left out: consent that was given before joins an event that says nothing.
+REFUSED = {"region": "DE", "ad_user_data": "denied"}
 
 
 @dataclass
@@ -88,9 +89,14 @@ class Crowd(Client):
         event["event_id"] = f"{event['event_id']}.{person.external_id}.{'may' if may else 'held'}"
         # what an erased person did before is told late
         event["event_time"] = (person.asked_at if person.asks == "erasure" else None) or time.time()
-        event["user_data"] = {"external_id": person.external_id}
-        event["consent"] = GRANTED if may else NOTHING_SAID
+        event["user_data"] = {"external_id": person.external_id, "gclid": click_of(person.external_id)}
+        event["consent"] = GRANTED if may else REFUSED
         return event
+
+
+def click_of(external_id: str) -> str:
+    """What is remembered of somebody's visits."""
+    return f"click-of-{external_id}-"
 
 
 def whose(event_id: str) -> str:
@@ -144,7 +150,7 @@ def test_what_people_were_answered_holds_however_often_it_is_killed(
 
 
 def traces_of(path: Path, people: set[str]) -> list[str]:
-    """Who of these people is found in the outbox's files: by an event's id or by the digest of their own.
+    """Who of these people is found in the outbox's files: by an event's id, by the digest of their own, by their click.
 
     An event that nobody may have is stored without its person, so that no erasure can know it: its id may stay.
     """
@@ -156,6 +162,7 @@ def traces_of(path: Path, people: set[str]) -> list[str]:
     content = b"".join(file.read_bytes() for file in path.parent.glob(f"{NAME}*"))
     for one in people:
         digest = hashlib.sha256(one.encode())
-        if any(part in content for part in (f".{one}.may".encode(), digest.hexdigest().encode(), digest.digest())):
+        mine = (f".{one}.may", digest.hexdigest(), click_of(one))
+        if digest.digest() in content or any(part.encode() in content for part in mine):
             found.append(one)
     return found
