@@ -73,6 +73,8 @@ class Setup:
     #: Names of the sources whose visits are remembered, and for how long, in seconds.
     remembering: frozenset[str]
     visit_retention_s: float
+    #: For how long the consent of an order is, in seconds.
+    order_retention_s: float
     #: Dotted canonical paths that no destination is sent: they are not stored either.
     withheld: frozenset[str]
     #: The only query parameters that stay in URLs; `None` for all but personal data.

@@ -80,8 +80,9 @@ def _visit(draft: Draft, hashed: Hashed, setup: Setup) -> Visit | None:
     return Visit(
         keys=draft.visit_keys,
         told=told,
-        since=draft.received_at - setup.visit_retention_s,
-        expires_at=draft.received_at + setup.visit_retention_s,
+        received_at=draft.received_at,
+        retention_s=setup.visit_retention_s,
+        order_retention_s=setup.order_retention_s,
         forget_clicks=said_no and not draft.seen.click_ids,
         forget_everything=said_no and forbidden,
         keyring=setup.gate.keyring,

@@ -39,6 +39,7 @@ def join(draft: Draft, setup: Setup) -> None:
         ((kind, _fitting(kind, opened(data, keyring), draft)) for kind, data in found),
         event_time=draft.event_time,
         retention_s=setup.visit_retention_s,
+        order_retention_s=setup.order_retention_s,
         page=is_page,
     )
     if told:

@@ -73,6 +73,7 @@ class Door:
             visits=outbox,
             remembering=settings.remembering,
             visit_retention_s=settings.privacy.visit_retention_s,
+            order_retention_s=settings.outbox.retention_s,
             withheld=frozenset.intersection(*(one.deny_fields for one in instances)) if instances else frozenset(),
             destinations=frozenset(settings.enabled),
             url_parameters=frozenset(parameters) if parameters is not None else None,

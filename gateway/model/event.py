@@ -94,7 +94,8 @@ class Consent:
 class Joined:
     """Where a field comes from that the sender did not give: a visit of the same person, or the event's other copy."""
 
-    #: What the visit was found by: `order_id`, `cart_token`, `anonymous_id`, `external_id` or `email`; else `copy`.
+    #: What the visit was found by: `order_id`, `cart_token`, `anonymous_id`, `external_id`, `email`, or `order`, the
+    #: order's own consent; `copy` of what the event's other copy told.
     by: str
     #: When it was told, Unix seconds.
     at: float

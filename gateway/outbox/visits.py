@@ -59,7 +59,7 @@ def remember(db: Connection, visit: Visit) -> None:
                 "INSERT INTO visit (who, scope, link, expires_at, data) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (who, scope) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at, "
                 "data = excluded.data",
-                (key.who, key.scope, link, visit.expires_at, data),
+                (key.who, key.scope, link, visit.expires_at(key.kind), data),
             )
 
 

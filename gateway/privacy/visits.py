@@ -23,8 +23,9 @@ from gateway.privacy.sealing import NO_KEYS, Keyring, Unopened
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: What a visit is found by, the surest first: an order is one visit's, an address may be a family's.
-KINDS = ("order_id", "cart_token", "anonymous_id", "external_id", "email")
+#: What a visit is found by, the surest first: an order is one visit's, an address may be a family's. Under the last
+#: stands the consent of an order alone, for as long as the order itself is kept: a refund comes weeks later.
+KINDS = ("order_id", "cart_token", "anonymous_id", "external_id", "email", "order")
 #: Key of `context` by which a visit is found. It opens a cart in some shops: it is not stored.
 CART = "cart_token"
 #: Those of them that name a person, and are in `user_data` → the rule by which they do: one is enough.
@@ -45,8 +46,8 @@ SEALED = b"visit"
 AFTERWARDS_S = 3600.0
 
 
-#: What is told again within this part of twice the retention is not written again.
-FRESH = 32
+#: What is told again within this part of the retention is not written again.
+FRESH = 16
 
 
 class Key(NamedTuple):
@@ -83,10 +84,11 @@ class Visit:
 
     keys: Sequence[Key]
     told: Memory
-    #: Unix seconds: what is older is forgotten.
-    since: float
-    #: Until when this is remembered, Unix seconds.
-    expires_at: float
+    #: When it came in, Unix seconds, and for how long what was told is remembered from then on, in seconds.
+    received_at: float
+    retention_s: float
+    #: The same of an order's consent.
+    order_retention_s: float
     #: The visitor said no to click ids; `everything`: to all.
     forget_clicks: bool = False
     forget_everything: bool = False
@@ -94,23 +96,36 @@ class Visit:
 
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
         """A row's new content; `None` when nothing is left to be remembered."""
-        before = opened(stored, self.keyring)
-        if stored is not None and self._is_known(before):
+        before, told = opened(stored, self.keyring), self._told(kind)
+        if stored is not None and self._is_known(before, told):
             return stored
-        kept = {path: one for path, one in before.items() if one.at >= self.since}
+        since = self.received_at - self._retention_s(kind)
+        kept = {path: one for path, one in before.items() if one.at >= since}
         if self.forget_clicks:
             kept = {path: one for path, one in kept.items() if path not in _CLICK_PATHS}
-        if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in self.told):
+        if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in told):
             # somebody else may use the browser now
             kept = {path: one for path, one in kept.items() if not path.startswith(DIGESTS)}
-        return self._sealed(kept | self.told)
+        return self._sealed(kept | told)
 
-    def _is_known(self, before: Memory) -> bool:
+    def expires_at(self, kind: str) -> float:
+        """Until when a row is remembered, Unix seconds."""
+        return self.received_at + self._retention_s(kind)
+
+    def _retention_s(self, kind: str) -> float:
+        return max(self.retention_s, self.order_retention_s) if kind == "order" else self.retention_s
+
+    def _told(self, kind: str) -> Memory:
+        if kind != "order":
+            return self.told
+        return {path: one for path, one in self.told.items() if path == "consent"}
+
+    def _is_known(self, before: Memory, told: Memory) -> bool:
         """Whether all of it was told a short while ago: most pages of a visit tell the same."""
-        fresh_s = (self.expires_at - self.since) / FRESH
+        fresh_s = self.retention_s / FRESH
         return not self.forget_clicks and all(
             (known := before.get(path)) is not None and known.value == one.value and 0 <= one.at - known.at < fresh_s
-            for path, one in self.told.items()
+            for path, one in told.items()
         )
 
     def without_clicks(self, stored: bytes) -> bytes | None:
@@ -139,7 +154,7 @@ def keys_of(raw: Mapping[str, Any], key: bytes, group: str, orders: str, default
     order_id = raw.get("custom_data", {}).get("order_id")
     if order_id:
         text = str(int(order_id) if isinstance(order_id, float) else order_id)
-        found.append(Key("order_id", pseudonym(key, "order_id", text), scope(orders)))
+        found += [Key(kind, pseudonym(key, kind, text), scope(orders)) for kind in ("order_id", "order")]
     cart_token = raw.get("context", {}).get(CART)
     if cart_token and isinstance(cart_token, str):
         found.append(Key("cart_token", pseudonym(key, "cart_token", cart_token), scope(group)))
@@ -148,7 +163,7 @@ def keys_of(raw: Mapping[str, Any], key: bytes, group: str, orders: str, default
         made, within = hash_user_data(user_data, _plan(), default_country).digests, scope(group)
         for kind, rule in _PERSONAL.items():
             found += [Key(kind, pseudonym(key, kind, digest), within) for digest in made.get(f"{kind}:{rule}", ())]
-    return found
+    return sorted(found, key=lambda one: KINDS.index(one.kind))
 
 
 @cache
@@ -163,7 +178,12 @@ def scope(text: str) -> int:
 
 
 def joining(
-    memories: Iterable[tuple[str, Memory]], *, event_time: float, retention_s: float, page: bool
+    memories: Iterable[tuple[str, Memory]],
+    *,
+    event_time: float,
+    retention_s: float,
+    order_retention_s: float,
+    page: bool,
 ) -> dict[str, tuple[str, Told]]:
     """Path → (kind, what was told), of what may join an event; `memories`: the surest first.
 
@@ -174,6 +194,7 @@ def joining(
         for path, told in memory.items():
             if path in found or (path in OF_A_PAGE and not page):
                 continue
-            if event_time - retention_s <= told.at <= event_time + AFTERWARDS_S:
+            kept_s = max(retention_s, order_retention_s) if kind == "order" else retention_s
+            if event_time - kept_s <= told.at <= event_time + AFTERWARDS_S:
                 found[path] = (kind, told)
     return found

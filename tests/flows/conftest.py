@@ -78,9 +78,12 @@ class World:
 
         return httpx.MockTransport(answer)
 
-    def post(self, *events: Any, through: str = "shop", hints: BrowserHints | None = None) -> list[dict[str, Any]]:
-        """As a body of JSON. Returns the results."""
-        door, source = Door(self.settings, self.outbox), self.settings.sources[through]
+    def post(
+        self, *events: Any, through: str = "shop", hints: BrowserHints | None = None, at: float | None = None
+    ) -> list[dict[str, Any]]:
+        """As a body of JSON, at a time (Unix seconds; now). Returns the results."""
+        clock = time.time if at is None else lambda: at
+        door, source = Door(self.settings, self.outbox, clock), self.settings.sources[through]
 
         async def accept() -> dict[str, Any]:
             data = json.dumps(events).encode()

@@ -257,6 +257,41 @@ def test_what_is_over_is_deleted(world: Callable[..., World]) -> None:
     assert rows(shop) == 0
 
 
+def refund(order_id: str, **fields: Any) -> dict[str, Any]:
+    given = {"order_id": order_id, "refund_id": f"r-{order_id}", "value": 59.9, "currency": "EUR"}
+    return {"event_name": "Refund", "custom_data": given, **fields}
+
+
+def test_a_refund_goes_under_its_orders_consent_as_long_as_the_order_is_kept(world: Callable[..., World]) -> None:
+    office = "remember_visits = true\n"
+    shop, now, day = world(source=office, more=WEB), time.time(), 86_400.0
+    shop.post(order("1"), order("2", consent={**YES, "region": "DE"}))
+    late = [shop.post(refund(one), at=now + 20 * day)[0]["destinations"]["google"] for one in ("1", "2")]
+    assert late == ["skipped:consent", "queued"]
+    kept = stored(shop, "r-2")
+    assert set(kept["joined"]) == {"consent"}
+    assert kept["joined"]["consent"]["by"] == "order"
+    too_late = shop.post({**refund("2"), "event_id": "r"}, at=now + 31 * day)[0]
+    assert too_late["destinations"]["google"] == "skipped:consent"
+
+
+def test_a_no_after_the_order_holds_for_its_refund(world: Callable[..., World]) -> None:
+    shop = world(source="remember_visits = true\n", more=WEB)
+    shop.post(order("1", consent={**YES, "region": "DE"}, user_data={"anonymous_id": "v"}))
+    visit(shop, user_data={"anonymous_id": "v"}, context={}, consent={**dict.fromkeys(YES, "denied"), "region": "DE"})
+    assert shop.post(refund("1"))[0]["destinations"]["google"] == "skipped:consent"
+
+
+def test_of_an_order_only_the_consent_is_kept_longer(world: Callable[..., World]) -> None:
+    shop = world(source="remember_visits = true\n", more=WEB)
+    own = {"email": "eve@example.com", "gclid": "made-up", "client_ip_address": IP}
+    shop.post(order("1", consent={**YES, "region": "DE"}, user_data=own))
+    shop.outbox.write_blocking(lambda db: visits.forget_expired(db, time.time() + 8 * 86_400))
+    with shop.outbox.reading() as db:
+        (content,) = [json.loads(row[0]) for row in db.execute("SELECT data FROM visit")]
+    assert set(content) == {"consent"}
+
+
 def test_a_later_page_without_click_ids_keeps_those_of_the_landing(shop: World) -> None:
     visit(shop)
     visit(shop, event_source_url="https://shop.example/cart", hints=BrowserHints(ip="198.51.100.4", user_agent="B"))
