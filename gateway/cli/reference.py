@@ -91,6 +91,7 @@ SHAPES = {
     "dead discard": _ACTED,
     "consent report": """{"since", "until", "ledger_since", "head", "head_hash",
   "events", "without_signal", "with_strings", "unreadable_strings", "withdrawn",
+  "withdrawals", "grants", "erasures",   // asked for outside of events
   "lines": [{"region", "source", "destination", "sent", "limited", "held", "other", "stopped", "released",
     "rules": [{"outcome", "code", "rule", "count"}]}],   // outcome: sent, limited, held or other
   "unreadable": [{"cmp", "count", "reasons": {WHY: 2}}],   // cmp: "unknown" when the string does not tell

@@ -28,6 +28,9 @@ def printed(found: Report) -> None:
     ]
     if found.withdrawn:
         rows.append(("consent taken back", str(found.withdrawn)))
+    if found.withdrawals or found.grants or found.erasures:
+        asked = f"consent taken back {found.withdrawals}, given again {found.grants}, erasure {found.erasures}"
+        rows.append(("asked for by people", asked))
     if found.ledger_since is None or found.ledger_since > found.since:
         begins = "is empty" if found.ledger_since is None else f"begins on {_when(found.ledger_since)}"
         rows.append(("note", f"the ledger {begins}: what was before is not in here"))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 #: What became of an event at one destination, as the report calls it.
 SENT, LIMITED, HELD, OTHER = "sent", "limited", "held", "other"
+#: Kinds of the ledger's rows → where they are counted.
+_ASKED = {"withdrawal": "withdrawals", "grant": "grants", "erasure": "erasures"}
 _OUTCOMES = {"send": SENT, "send_limited": LIMITED}
 
 
@@ -106,6 +108,10 @@ class Report:
     unreadable_strings: int = 0
     #: Events of people who had taken consent back.
     withdrawn: int = 0
+    #: What people asked for outside of events: consent taken back, given again, their erasure.
+    withdrawals: int = 0
+    grants: int = 0
+    erasures: int = 0
     lines: list[Line] = field(default_factory=list)
     #: The most frequent first.
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -143,6 +149,8 @@ class _Count:
                 self._reopened(row)
             elif row.kind in (CANCELLED, TAKEN):
                 self._later(row)
+            elif row.kind in _ASKED:
+                setattr(found, _ASKED[row.kind], getattr(found, _ASKED[row.kind]) + 1)
         for key, count in self._given.items():
             self._ruling(self._rulings.get(key, {}), count)
         for at, line in self._lines.items():

@@ -107,9 +107,16 @@ def _figures(found: Report) -> str:
 
 
 def _withdrawn(found: Report) -> list[str]:
-    if not found.withdrawn:
-        return []
-    return [_p(f"Events of people who had taken consent back before: {_number(found.withdrawn)}.")]
+    asked = (
+        ("consent taken back", found.withdrawals),
+        ("consent given again", found.grants),
+        ("erasure", found.erasures),
+    )
+    words = ", ".join(f"{what} {_number(count)}" for what, count in asked if count)
+    parts = [_p(f"Asked for by people outside of events: {words}.")] if words else []
+    if found.withdrawn:
+        parts.append(_p(f"Events of people who had taken consent back before: {_number(found.withdrawn)}."))
+    return parts
 
 
 def _by_destination(found: Report) -> list[str]:

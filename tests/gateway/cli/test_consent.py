@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import time
 
+import anyio
 import pytest
 
 from gateway.insight import report_page
 from gateway.model.delivery import State
-from gateway.outbox import Outbox, lanes
+from gateway.outbox import Outbox, lanes, people
+from gateway.outbox.erasure import erase
 from gateway.outbox.lanes import Change
 from gateway.privacy.consent import REFUSALS
+from gateway.privacy.identity import person
+from gateway.privacy.withdrawal import Said
 from tests.gateway.privacy.signals import writing
 
 DENIED = {"ad_storage": "denied", "ad_user_data": "denied", "ad_personalization": "denied", "region": "DE"}
@@ -152,3 +156,20 @@ def test_every_refusal_has_words():
 )
 def test_a_share_is_never_told_as_nothing_or_all(part, whole, words):
     assert report_page.share(part, whole) == words
+
+
+def test_what_people_asked_for_is_counted(filled, answer, gateway, tmp_path):
+    outbox = Outbox(filled.settings.outbox.path)
+    outbox.start()
+    try:
+        now, whos = time.time(), person(outbox.key, {"external_id": "7"}).pseudonyms
+        for heard in (Said(denied=frozenset({"ad_user_data"})), Said(granted=frozenset({"ad_user_data"}))):
+            outbox.write_blocking(lambda db, heard=heard: people.remember(db, whos, heard, now))
+        anyio.run(erase, outbox, whos, now)
+    finally:
+        outbox.close()
+    found = answer("consent", "report")
+    assert (found["withdrawals"], found["grants"], found["erasures"]) == (1, 1, 1)
+    assert gateway("consent", "report", "--html", str(tmp_path / "report.html"))[0] == 0
+    told = "Asked for by people outside of events: consent taken back 1, consent given again 1, erasure 1."
+    assert told in (tmp_path / "report.html").read_text("utf-8")
