@@ -49,6 +49,7 @@ write_key = "{write_key}"
 # dedup_group = "shop"                 # sources of one group share their duplicates
 # conversions_api = {{ pixel_id = "1234567890" }}      # Meta's own format: pixels that the key may post to; absent: any
 # measurement_protocol = {{ measurement_id = "G-ABC123" }} # GA4's formats: the stream, by which a page's tag is known
+# segment = {{ events = {{ "Quiz Finished" = "Lead" }} }} # Segment's SDKs: docs/doors/segment.md
 
 # What no signal means, by region. A denial is always a denial. Shipped: US allows, every other country denies.
 [consent]

@@ -6,6 +6,7 @@ known; `settings` checks the document against the schema and the plugins and giv
 
 from gateway.config.loading import CONFIG_SCHEMA, load, settings
 from gateway.config.reading import Document, read
+from gateway.config.segment import Segment, plain
 from gateway.config.settings import (
     REDACTED,
     ConsentSettings,
@@ -32,11 +33,13 @@ __all__ = [
     "OutboxSettings",
     "Privacy",
     "Secrets",
+    "Segment",
     "Server",
     "Settings",
     "Source",
     "changes_needing_restart",
     "load",
+    "plain",
     "read",
     "settings",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.config import tables
+from gateway.config import segment, tables
 from gateway.config.defaults import coerced, filled
 from gateway.config.faults import Faults, check
 from gateway.config.instances import Reader
@@ -48,6 +48,8 @@ def settings(document: Document, plugins: Mapping[str, Destination]) -> Settings
         for name, table in _entries(given).items()
         if isinstance(table, dict)
     }
+    for name, source in found["sources"].items():
+        segment.check(source.segment, made, faults, ("sources", name, "segment"))
     faults.raise_any()
     destinations = {name: instance for name, instance in made.items() if instance is not None}
     return Settings(path=document.path, plugins_dir=document.plugins_dir, destinations=destinations, **found)

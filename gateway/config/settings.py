@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gateway.config.segment import Segment
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.consent import SHIPPED_REGIONS, Policy, RegionRule, Requirement
 from gateway.privacy.sealing import NO_KEYS, Keyring
@@ -126,6 +127,8 @@ class Source:
     measurement_ids: tuple[str, ...] = ()
     #: GA4's event names → canonical or custom ones: changes to the shipped table. `False`: left out, `True`: custom.
     ga_events: Mapping[str, str | bool] = field(default_factory=dict)
+    #: How it reads calls of the Segment tracking API.
+    segment: Segment = field(default_factory=Segment)
 
     @property
     def dedup_scope(self) -> str:

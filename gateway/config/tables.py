@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import values
+from gateway.config.segment import segment
 from gateway.config.settings import ConsentSettings, OutboxSettings, Privacy, Server, Source
 from gateway.privacy.consent import SHIPPED_REGIONS, RegionRule
 from gateway.privacy.sealing import Keyring, read_key
@@ -130,6 +131,7 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         pixel_ids=tuple(map(str, _several(table["conversions_api"].get("pixel_id", ())))),
         measurement_ids=_several(table["measurement_protocol"].get("measurement_id", ())),
         ga_events=table["measurement_protocol"].get("events", {}),
+        segment=segment(table["segment"]),
     )
 
 

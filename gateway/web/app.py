@@ -18,7 +18,9 @@ from gateway.web.measurement_protocol import collect_hits, post_measurements, va
 from gateway.web.people import delete_users, post_consent
 from gateway.web.problem import ANSWER_HEADERS, ENVELOPE, NOT_FOUND, Send, headers_of, refusal, report, send_refusal
 from gateway.web.routes import ROUTES
-from gateway.web.telling import request_id
+from gateway.web.segment import PATHS as SEGMENT
+from gateway.web.segment import post_calls
+from gateway.web.telling import path_of, request_id
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -36,6 +38,7 @@ DIRECT: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
     "/mp/collect": (post_measurements, ("POST",)),
     "/debug/mp/collect": (validate_measurements, ("POST",)),
     "/g/collect": (collect_hits, ("GET", "OPTIONS", "POST")),
+    **dict.fromkeys(SEGMENT, (post_calls, ("OPTIONS", "POST"))),
 }
 
 
@@ -86,7 +89,7 @@ class App:
         more: dict[str, Any] = {}
         if refused.status == 500:
             more["request_id"] = request_id(scope)
-            report(error, request_id(scope), scope["method"], scope["path"])
+            report(error, request_id(scope), scope["method"], path_of(scope))
         else:
             self._tell(refused, scope)
         self.service.metrics.request_refused(refused.code)
@@ -101,7 +104,7 @@ class App:
                 count=count,
                 status=refused.status,
                 method=scope["method"],
-                path=scope["path"],
+                path=path_of(scope),
                 request_id=request_id(scope),
             )
 

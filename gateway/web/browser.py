@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from gateway.ingest.decode import JSON, Body, read_body
 from gateway.ingest.draft import BrowserHints
+from gateway.ingest.formats.segment import PATHS as SEGMENT
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading, Receive
 from gateway.web.client import client_address
@@ -31,7 +32,7 @@ MAX_BYTES = 256 * 1024
 #: The longest user agent and cookie value looked at.
 MAX_VALUE = 1024
 
-PATHS = (b"/v1/collect", b"/v1/consent", b"/g/collect")
+PATHS = frozenset((b"/v1/collect", b"/v1/consent", b"/g/collect", *(path.encode() for path in SEGMENT)))
 ANY_ORIGIN = "*"
 #: What a page may send to this door.
 _PREFLIGHT: Headers = [

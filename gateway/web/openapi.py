@@ -11,6 +11,7 @@ import gateway
 from gateway.schema import EVENT_SCHEMA, load_schema
 from gateway.web.conversions_api import VERSION
 from gateway.web.keys import CHALLENGE
+from gateway.web.segment import BATCH, PATHS, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -245,6 +246,45 @@ def document() -> Node:
     }
 
 
+_SEGMENT_ANSWER: Node = {
+    "type": "object",
+    "required": ["success", "accepted", "duplicates", "rejected", "results"],
+    "properties": {
+        "success": {"type": "boolean", "description": "No call was refused."},
+        "accepted": _COUNT,
+        "duplicates": _COUNT,
+        "rejected": _COUNT,
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "status"],
+                "properties": {
+                    "index": _COUNT,
+                    "status": {"enum": ["accepted", "duplicate", "rejected", "ignored"]},
+                    "event_id": _TEXT,
+                    "warnings": _FAULTS,
+                    "errors": _FAULTS,
+                    "destinations": {"type": "object", "additionalProperties": _TEXT},
+                },
+            },
+        },
+    },
+}
+_SEGMENT_CALL: Node = {"type": "object", "description": "A call of the Segment specification; `writeKey` may be in it."}
+_SEGMENT_BATCH: Node = {
+    "description": "A batch of calls, or one call that says its type.",
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["batch"],
+            "properties": {"batch": {"type": "array", "minItems": 1, "items": _SEGMENT_CALL}, "writeKey": _TEXT},
+        },
+        _SEGMENT_CALL,
+        {"type": "array", "minItems": 1, "items": _SEGMENT_CALL},
+    ],
+}
+
 _SECURITY: Node = {
     "bearer": {"type": "http", "scheme": "bearer", "description": CHALLENGE},
     "basic": {"type": "http", "scheme": "basic", "description": "The key is the user name; no password."},
@@ -266,19 +306,11 @@ def _paths() -> Node:
         },
         "/v1/collect": {
             "post": _door("collectEvents", "Events from a browser", 202, "Answer", {**beacon, **lines}, _PUBLIC),
-            "options": {
-                "operationId": "collectPreflight",
-                "summary": "CORS preflight",
-                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
-            },
+            "options": _preflight("collectPreflight"),
         },
         "/v1/consent": {
             "post": _about("changeConsent", "A person's consent changed", "ConsentChange", "ConsentChanged", _PUBLIC),
-            "options": {
-                "operationId": "consentPreflight",
-                "summary": "CORS preflight",
-                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
-            },
+            "options": _preflight("consentPreflight"),
         },
         "/{version}/{pixel_id}/events": {"post": _conversions()},
         "/mp/collect": {"post": _measurements("postMeasurements", "GA4's Measurement Protocol", 204)},
@@ -286,12 +318,9 @@ def _paths() -> Node:
         "/g/collect": {
             "get": _hits("getHit"),
             "post": _hits("postHits"),
-            "options": {
-                "operationId": "hitPreflight",
-                "summary": "CORS preflight",
-                "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
-            },
+            "options": _preflight("hitPreflight"),
         },
+        **_segment(),
         "/v1/users": {"delete": _about("eraseUser", "Erase a person", "Erasure", "Receipt", _SECRET)},
         "/healthz": {"get": _get("health", "Alive", "application/json")},
         "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
@@ -301,6 +330,44 @@ def _paths() -> Node:
         "/admin/api/events/{event_id}": {"get": _admin("adminEvent", "What happened to an event", "event_id")},
         "/openapi.json": {"get": _get("describe", "This document", "application/json")},
     }
+
+
+def _segment() -> Node:
+    """The Segment tracking API. Any type of body is taken for JSON."""
+    found: Node = {}
+    for path, kind in PATHS.items():
+        name = "segment" + "".join(map(str.capitalize, path.strip("/").split("/")))
+        schema = _SEGMENT_BATCH if kind == BATCH else _SEGMENT_CALL
+        content = {one: {"schema": schema} for one in ("application/json", "text/plain")}
+        post = _door(name, f"Segment: {kind}", 202, "SegmentAnswer", content, _PUBLIC)
+        responses = {code: one for code, one in post["responses"].items() if code not in ("202", "415", "422")}
+        taken = {"200": {**post["responses"]["202"], "description": "What became of each call."}}
+        refused = {code: _json_problem(one) for code, one in responses.items()}
+        post["responses"] = {**taken, **refused, "415": _json_problem(_problem(415))}
+        found[path] = {"post": post, "options": _preflight(f"{name}Preflight")}
+    for path in SETTINGS:
+        name = "segmentSettings" if "{" in path else "sourceConfig" + "Slash" * path.endswith("/")
+        get = _get(name, "What an SDK asks for before it sends", "application/json", 401, 403)
+        at = {"in": "path", "required": True} if "{" in path else {"in": "query"}
+        get["parameters"] = [{"name": "write_key" if "{" in path else "writeKey", "schema": _TEXT, **at}]
+        found[path] = {"get": get, "options": _preflight(f"{name}Preflight")}
+        if "{" in path:
+            found[path]["options"]["parameters"] = get["parameters"]
+    return found
+
+
+def _preflight(name: str) -> Node:
+    return {
+        "operationId": name,
+        "summary": "CORS preflight",
+        "responses": {"204": {"description": "The origin may post."}, "403": _problem(403)},
+    }
+
+
+def _json_problem(node: Node) -> Node:
+    """A problem as the Segment API's clients read it, with `message` beside its keys; one of HTTP itself is bare."""
+    problem = node["content"]["application/problem+json"]
+    return {**node, "content": {"application/json": problem, "application/problem+json": problem}}
 
 
 def _door(name: str, summary: str, status: int, answer: str, content: Node, security: list[Node]) -> Node:
@@ -419,6 +486,7 @@ def _schemas() -> Node:
         "Received": _RECEIVED,
         "GraphError": _GRAPH_ERROR,
         "ValidationMessages": _VALIDATION_MESSAGES,
+        "SegmentAnswer": _SEGMENT_ANSWER,
     }
 
 

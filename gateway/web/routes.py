@@ -14,6 +14,7 @@ from gateway.web.conversions_api import post_conversions
 from gateway.web.events import validate
 from gateway.web.openapi import encoded
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
+from gateway.web.segment import SETTINGS, get_settings
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -58,4 +59,5 @@ ROUTES = (
     Route("/openapi.json", openapi),
     *admin.ROUTES,
     Route("/{version}/{pixel_id}/events", post_conversions, methods=["POST"]),
+    *(Route(path, get_settings, methods=["GET", "OPTIONS"]) for path in SETTINGS),
 )

@@ -25,6 +25,9 @@ TOLD_APART = 200
 #: Event ids in one line.
 IDS = 20
 
+#: What a path begins with that has a key in it.
+PROJECTS = "/v1/projects/"
+
 _GIVEN = re.compile(rb"[A-Za-z0-9._=+/-]{1,64}")
 _numbers = itertools.count(1)
 _prefix = os.urandom(4).hex()
@@ -40,6 +43,12 @@ def request_id(scope: Scope) -> str:
         found = given.decode() if _GIVEN.fullmatch(given) else f"{_prefix}{os.getpid():x}-{next(_numbers):x}"
         scope[REQUEST_ID] = found
     return found
+
+
+def path_of(scope: Scope) -> str:
+    """The request's path as the log may have it: an SDK asks for its settings with the key in the address."""
+    path: str = scope["path"]
+    return f"{PROJECTS}…" if path.startswith(PROJECTS) else path
 
 
 class Seldom:

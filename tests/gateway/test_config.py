@@ -890,3 +890,46 @@ def test_where_a_shops_server_reports_orders_visits_are_remembered_and_purchases
 def test_a_source_says_whether_its_visits_are_remembered_and_how_long_a_purchase_waits(load):
     found = load(f'[sources.web]\npublic_key = "{KEY}"\nremember_visits = true\ncopy_wait = "90s"').sources["web"]
     assert (found.remember_visits, found.copy_wait_s) == (True, 90.0)
+
+
+SEGMENT = """
+[sources.web.segment]
+screen = false
+value = ["Total"]
+events = { "Quiz Finished" = "Lead", Noise = false }
+consent_categories = { Advertising = ["ad_storage"] }
+integrations = { "Facebook (Actions)" = "acme", Both = ["acme"] }
+"""
+
+
+def test_a_source_says_how_it_reads_segments_calls(load):
+    assert load(f'[sources.web]\nwrite_key = "{KEY}"').sources["web"].segment == config.Segment()
+    found = load(f'[sources.web]\nwrite_key = "{KEY}"{SEGMENT}{acme()}').sources["web"].segment
+    assert found == config.Segment(
+        events={"quizfinished": "Lead", "noise": False},
+        screen=False,
+        value=("total",),
+        consent_categories={"advertising": ("ad_storage",)},
+        integrations={"facebook(actions)": ("acme",), "both": ("acme",)},
+    )
+
+
+def test_what_is_wrong_in_a_segment_table_is_told(faults):
+    wrong = """
+[sources.web.segment]
+page = ""
+event = {}
+events = { Noise = 1 }
+consent_categories = { Advertising = ["ads"] }
+"""
+    found = faults(f'[sources.web]\nwrite_key = "{KEY}"{wrong}')
+    assert list(found) == [
+        "sources.web.segment.consent_categories.Advertising.0",
+        "sources.web.segment.event",
+        "sources.web.segment.events.Noise",
+        "sources.web.segment.page",
+    ]
+    lost = '[sources.web.segment]\nintegrations = { Face = "acne" }'
+    assert faults(f'[sources.web]\nwrite_key = "{KEY}"\n{lost}\n{acme()}') == {
+        "sources.web.segment.integrations.face": "no destination acne; did you mean acme?"
+    }

@@ -95,7 +95,7 @@ async def test_it_is_not_ready_when_the_disk_has_failed(client, outbox, monkeypa
 
 @pytest.mark.anyio
 async def test_what_is_not_there_is_a_problem(client):
-    for path in ("/", "/v1/event", "/v1/events/", "/v1/track", "/healthz/"):
+    for path in ("/", "/v1/event", "/v1/events/", "/v1/merge", "/healthz/"):
         answer = await client.post(path, json=EVENT)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
         assert answer.headers["content-type"] == "application/problem+json"
