@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.config import plain
+from gateway.ingest.decode import MAX_EVENT_VALUES, is_crowded
 from gateway.ingest.enrich import ID_FROM, LONGEST_ID
 from gateway.ingest.formats.rows import Making, Row
 from gateway.ingest.formats.segment.commerce import EVENT_IDS, take_commerce
@@ -55,6 +56,8 @@ def read(call: Call, segment: Segment, routes: Routes, received_at: float) -> Re
     """Read a call. `received_at`: Unix seconds."""
     if isinstance(call.type, Fault):
         return Read(Kind.EVENT, call.type)
+    if is_crowded(call.message):  # before time is spent on it
+        return Read(Kind.EVENT, Fault("", "too_many", f"expected at most {MAX_EVENT_VALUES} values in one call"))
     message, context = call.message, _object(call.message.get("context"))
     at = event_time(message, call.sent_at, received_at)
     if isinstance(at, Fault):

@@ -696,6 +696,14 @@ type event properties context traits timestamp sentAt userId messageId products 
 email address city page url device ip consent categoryPreferences consentManagement deniedConsentIds integrations All
 campaign externalId library name value currency event_id track batch
 """
+
+
+def test_a_call_of_uncommonly_many_values_is_none() -> None:
+    found = told("track", {"event": "Lead", "properties": {str(key): 1 for key in range(20_001)}}).event
+    assert isinstance(found, Fault)
+    assert found.code == "too_many"
+
+
 WORDS = st.sampled_from(_WORDS.split())
 LEAVES = st.one_of(
     st.none(),
