@@ -76,7 +76,7 @@ async def erase(outbox: Outbox, whos: Sequence[int], now: float, *, linked: bool
     more = await outbox.read(lambda db: _linked(db, others, seqs, end))
     if linked:
         seqs, whos, more = sorted({*seqs, *more}), [*whos, *others], []
-    parts = await outbox.read(lambda db: residue.traces(db, seqs) | residue.traces_of(visits.contents_about(db, whos)))
+    parts = await outbox.read(lambda db: _traces(db, seqs, whos))
     count, held = await outbox.write(lambda db: _erase(db, seqs, whos, now))
     overwritten = await outbox.leave_nothing_of(parts)
     return Erased(now, count, len(more), len(whos), held, overwritten)
@@ -94,6 +94,10 @@ def _others(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> list[in
 def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int) -> list[int]:
     found = {*people.events_about(db, others, up_to=end)} - {*seqs} if others else ()
     return [seq for seq in sorted(found) if queries.event(db, seq) is not None]
+
+
+def _traces(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> set[bytes]:
+    return residue.traces(db, seqs) | residue.traces_of_visits(visits.rows_about(db, whos))
 
 
 def _erase(db: Connection, seqs: Sequence[int], whos: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Bytes of a value by which it is looked for; what is shorter may stand there by chance.
 SHORTEST, LONGEST = 12, 64
+#: Keys whose values are one person's, however short.
+NAMING = frozenset({"anonymous_id", "client_ip_address"})
+#: Numbers below are written in fewer than eight bytes.
+SHORT = 2**47
 #: Pages read at a time.
 PAGES = 1_024
 #: First byte of a b-tree's page → length of its header (https://www.sqlite.org/fileformat2.html#b_tree_pages).
@@ -43,6 +47,17 @@ def traces(db: Connection, seqs: Sequence[int]) -> set[bytes]:
 def traces_of(contents: Iterable[bytes | str | None]) -> set[bytes]:
     """The same of what is kept of a person: payloads, visits."""
     return _long_enough(part for stored in contents for part in _parts(stored))
+
+
+def traces_of_visits(rows: Iterable[tuple[int, bytes]]) -> set[bytes]:
+    """The same of visits, by pseudonym: what they say, and of older copies of their rows the pseudonym itself.
+
+    As SQLite writes it (https://www.sqlite.org/fileformat2.html#record_format); a number that it writes shorter, as one
+    of 65,000 is, is not among them.
+    """
+    known = list(rows)
+    numbers = {who.to_bytes(8, "big", signed=True) for who, _ in known if abs(who) >= SHORT}
+    return numbers | traces_of(content for _, content in known)
 
 
 def _long_enough(parts: Iterable[Any]) -> set[bytes]:
@@ -65,8 +80,14 @@ def _parts(stored: bytes | str | None) -> Iterator[Any]:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key.removeprefix("user_data.") in NAMING:  # it may be short: with its key it stands nowhere by chance
+                begins, first = ("[", one[0]) if isinstance(one, list) and one else ("", one)
+                yield f'"{key}":{begins}{msgspec.json.encode(first).decode()}'
             yield from _texts(one)
 
 

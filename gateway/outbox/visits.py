@@ -82,12 +82,13 @@ def _forget_clicks(db: Connection, visit: Visit, link: int) -> None:
             db.execute("UPDATE visit SET data = ? WHERE who = ? AND scope = ?", (left, who, scope))
 
 
-def contents_about(db: Connection, whos: Collection[int]) -> list[bytes]:
-    """What is remembered of somebody with these pseudonyms, under whatever id."""
-    found = []
-    for link in _links(db, whos):
-        found += [row[0] for row in db.execute("SELECT data FROM visit WHERE link = ?", (link,))]
-    return found
+def rows_about(db: Connection, whos: Collection[int]) -> list[tuple[int, bytes]]:
+    """(pseudonym, content) of what is remembered of somebody with these pseudonyms, under whatever id."""
+    return [
+        (row[0], row[1])
+        for link in _links(db, whos)
+        for row in db.execute("SELECT who, data FROM visit WHERE link = ?", (link,))
+    ]
 
 
 def forget_person(db: Connection, whos: Collection[int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.ingest.draft import BrowserHints
 from gateway.insight.explain import Explainer
-from gateway.outbox import people, visits
+from gateway.outbox import people, residue, visits
 from gateway.outbox.erasure import erase
 from gateway.privacy.identity import person
 from gateway.privacy.withdrawal import Said
@@ -409,3 +409,15 @@ def test_what_no_destination_may_have_is_not_remembered(world: Callable[..., Wor
     assert b"gclid" in contents
     assert b"203.0.113" not in contents
     assert b"event_source_url" not in contents
+
+
+def test_what_is_looked_for_in_free_space_is_how_visits_stand_in_the_file(shop: World) -> None:
+    visit(shop, user_data={"anonymous_id": "v-1", "external_id": "c-1"})
+    with shop.outbox.reading() as db:
+        wanted = residue.traces_of_visits(visits.rows_about(db, about(shop, external_id="c-1")))
+    anyio.run(shop.outbox.empty_wal)
+    content = shop.outbox.path.read_bytes()
+    assert b'"user_data.anonymous_id":["v-1"' in wanted
+    assert f'"user_data.client_ip_address":["{IP}"'.encode() in wanted
+    assert sum(len(one) == 8 for one in wanted) == 3  # cart, browser, customer
+    assert [one for one in wanted if one not in content] == []

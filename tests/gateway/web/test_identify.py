@@ -73,7 +73,7 @@ async def test_only_digests_are_kept(site: Site, outbox: Outbox) -> None:
     await site.identify({"user_data": {**JANE, "first_name": "Jane", "street": "1 Elm Street"}, "consent": GRANTED})
     everything = site.rows().lower()
     assert EMAIL.encode() in everything
-    for text in (b"jane", b"example.com", b"555", b"elm"):
+    for text in (b"jane", b"example.com", b"5550123", b"elm street"):
         assert text not in everything
 
 
