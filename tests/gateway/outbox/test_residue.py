@@ -92,9 +92,11 @@ def test_what_an_event_is_looked_for_by(opened, record, put):
     outbox, chance = opened(), random.Random(1)
     put(outbox, told(record, 1, chance), record("short", clear=b'{"client_ip_address": "203.0.113.7xx"}'))
     put(outbox, replace(record("sealed-one-12"), payload=SEALED))
+    put(outbox, replace(record("4"), payload=b'{"user_data":{"anonymous_id":"v-1","language":"en"}}'))
     with outbox.reading() as db:
-        first, second, third = (residue.traces(db, [seq]) for seq in (1, 2, 3))
+        first, second, third, fourth = (residue.traces(db, [seq]) for seq in (1, 2, 3, 4))
         salts = [row[0] for row in db.execute("SELECT salt FROM event ORDER BY seq")]
     assert first == {b"order-number-1", digest(1).encode(), b"fb.1.1700000000000.0000000001", salts[0]}
-    assert second == {b"203.0.113.7xx", salts[1]}
+    assert second == {b"203.0.113.7xx", b'"client_ip_address":"203.0.113.7xx"', salts[1]}
     assert third == {b"sealed-one-12", SEALED[:64], salts[2]}
+    assert fourth == {b'"anonymous_id":"v-1"', salts[3]}
