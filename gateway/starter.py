@@ -51,6 +51,12 @@ write_key = "{write_key}"
 # measurement_protocol = {{ measurement_id = "G-ABC123" }} # GA4's formats: the stream, by which a page's tag is known
 # segment = {{ events = {{ "Quiz Finished" = "Lead" }} }} # Segment's SDKs: docs/doors/segment.md
 
+# A shop's webhooks, posted to /webhooks/shop: docs/doors/ tells what to click in the shop.
+# [sources.shop]
+# kind = "shopify"                     # or "woocommerce", "stripe"
+# signing_secret = "${{SHOP_SECRET}}"    # what the shop signs with; a list of them for rotation
+# purchase_when = "paid"               # or "created"
+
 # What no signal means, by region. A denial is always a denial. Shipped: US allows, every other country denies.
 [consent]
 # unknown_region = "deny"

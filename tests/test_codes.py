@@ -26,7 +26,7 @@ MAKERS = {
     "Fault": 1, "warn": 1,
     "RequestRefused": 1, "Later": 1, "KeyRefused": 1,
     "Entry": 1, "Decision": 1, "_opted_out": 0,
-    "Skip": 0, "_settled": 3, "_ended": 2, "dead": 3, "Change": None, "GiveUp": 0, "Verdict": 1,
+    "Skip": 0, "Unused": 0, "_settled": 3, "_ended": 2, "dead": 3, "Change": None, "GiveUp": 0, "Verdict": 1,
     "LaneStatus": 3, "leave": 1, "TransportError": 0, "refused": 0, "retry": 0, "reject": 0, "pause": 0, "split": 0,
     "flaw": 0, "Flaw": 0, "Wrong": 0,
 }  # fmt: skip

@@ -61,6 +61,7 @@ def check(
     now = time.time()
     found = [
         *checks.configuration(settings),
+        *checks.sources(settings),
         *checks.permissions(settings),
         *checks.plugins(registry),
         *checks.schemas(),

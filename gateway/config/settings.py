@@ -115,8 +115,16 @@ class Source:
     default_country: str | None = None
     #: Sources of one group share their duplicates.
     dedup_group: str | None = None
-    #: The door that it comes through: `events`.
+    #: What it sends: `events`, or the webhooks of `shopify`, `woocommerce` or `stripe`.
     kind: str = "events"
+    #: What its webhooks may be signed with.
+    signing_secrets: tuple[str, ...] = field(default=(), repr=False)
+    #: `paid` or `created`: when an order of its webhooks counts as a purchase.
+    purchase_when: str = "paid"
+    #: Which of an order's numbers is its id: one of `ORDER_IDS` of its kind.
+    order_id: str = "id"
+    #: `variant`, `product` or `sku`: what a product is known by in the catalogues that platforms have.
+    content_id: str = "variant"
     #: What its visitors' browsers tell is remembered for later events.
     remember_visits: bool = False
     #: How long a purchase waits for its other copy from the group, in seconds.
@@ -250,7 +258,7 @@ class Settings:
 
 
 #: Fields that are secret as a whole; `Secrets` is one of its own.
-_SECRET_FIELDS = ("write_keys", "public_keys", "admin_tokens")
+_SECRET_FIELDS = ("write_keys", "signing_secrets", "public_keys", "admin_tokens")
 
 
 def _printed(value: Any) -> Any:

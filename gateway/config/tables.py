@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.config.faults import Faults
+    from gateway.config.faults import Faults, KeyPath
 
 #: The example's keys are public: they open nothing but a gateway that only this machine can reach.
 EXAMPLE_KEYS = frozenset({"example-write-key-0000", "example-public-key-0000"})
@@ -30,6 +30,21 @@ DIFFERENT = 6
 COPY_WAIT_S = 60.0
 
 _NOT_BUILT = "is not built yet"
+
+#: Keys that only a source of webhooks has.
+OF_WEBHOOKS = ("signing_secret", "purchase_when", "order_id", "content_id")
+#: Kind of source → where its signing secret is found.
+SIGNERS = {
+    "shopify": "Shopify shows below its list of webhooks, or an app's client secret",
+    "woocommerce": "stands in the webhook's field Secret",
+    "stripe": "the endpoint's page shows as its signing secret (whsec_…)",
+}
+#: Kind of source → what `order_id` may be.
+ORDER_IDS = {
+    "shopify": ("id", "name", "number"),
+    "woocommerce": ("id", "number"),
+    "stripe": ("id", "payment_intent", "client_reference_id"),
+}
 
 
 def server(table: Mapping[str, Any], faults: Faults) -> Server:
@@ -102,11 +117,15 @@ def _encryption_keys(table: Mapping[str, Any], faults: Faults) -> tuple[bytes, .
 
 def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
     at = ("sources", name)
-    if table["kind"] != "events":
-        faults.add((*at, "kind"), f'the kind "{table["kind"]}" {_NOT_BUILT}; expected "events"')
     write, public = (_several(table.get(key, ())) for key in ("write_key", "public_key"))
-    if not write and not public and "measurement_id" not in table["measurement_protocol"]:
+    secrets = _several(table.get("signing_secret", ()))
+    if table["kind"] != "events":
+        _webhooks(at, table, faults)
+    elif not write and not public and "measurement_id" not in table["measurement_protocol"]:
         faults.add(at, "needs a `write_key` (for servers) or a `public_key` (for browsers)")
+    for key in OF_WEBHOOKS:
+        if table["kind"] == "events" and key in table:
+            faults.add((*at, key), 'is for webhooks: `kind = "shopify"`, `"woocommerce"` or `"stripe"`')
     origins = (
         values.reading(values.origin, text, faults, (*at, "origins", number), "")
         for number, text in enumerate(table["origins"])
@@ -124,6 +143,10 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         else None,
         dedup_group=table.get("dedup_group"),
         kind=table["kind"],
+        signing_secrets=(secrets or write) if table["kind"] != "events" else (),
+        purchase_when=table.get("purchase_when", "paid"),
+        order_id=table.get("order_id", "id"),
+        content_id=table.get("content_id", "variant"),
         remember_visits=table.get("remember_visits", False),
         copy_wait_s=values.reading(values.duration, table["copy_wait"], faults, (*at, "copy_wait"), 0.0)
         if "copy_wait" in table
@@ -149,6 +172,19 @@ def beside_others(sources: Mapping[str, Source], given: Mapping[str, Any]) -> di
     return found
 
 
+def _webhooks(at: KeyPath, table: Mapping[str, Any], faults: Faults) -> None:
+    """What a source of webhooks needs, and cannot have."""
+    kind = table["kind"]
+    if "signing_secret" not in table and "write_key" not in table:
+        faults.add(at, f"needs a `signing_secret`: what {SIGNERS[kind]}")
+    for key in ("public_key", "origins"):
+        if table.get(key):
+            faults.add((*at, key), f'a source of kind "{kind}" takes webhooks only: nothing else is posted to it')
+    if table.get("order_id", "id") not in ORDER_IDS[kind]:
+        allowed = " or ".join(f'"{one}"' for one in ORDER_IDS[kind])
+        faults.add((*at, "order_id"), f"expected {allowed} for {kind}")
+
+
 def _several(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
@@ -167,6 +203,24 @@ def check_keys(sources: Mapping[str, Source], server: Server, faults: Faults) ->
         elif key in EXAMPLE_KEYS and not _only_here(server.host):
             faults.add(place, "the example's key is public; `gateway init` makes fresh ones")
         used.setdefault(key, label)
+    for place, secret in _secrets(sources):
+        if secret in used:
+            faults.add(place, f"the same secret as {used[secret]}; every secret must be different")
+        elif len(set(secret)) < DIFFERENT:
+            faults.add(
+                place, f"expected at least {DIFFERENT} different characters: whoever guesses it can forge orders"
+            )
+        used.setdefault(secret, ".".join(place))
+
+
+def _secrets(sources: Mapping[str, Source]) -> list[tuple[tuple[str, ...], str]]:
+    """The secrets that sign, where they are no keys at the same time."""
+    return [
+        (("sources", one.name, "signing_secret"), secret)
+        for one in sources.values()
+        for secret in one.signing_secrets
+        if secret not in one.write_keys
+    ]
 
 
 def check_streams(sources: Mapping[str, Source], faults: Faults) -> None:

@@ -52,8 +52,8 @@ SPACE_BYTES = 1_000_000_000
 class Check:
     """One thing that was looked at."""
 
-    #: `configuration`, `permissions`, `plugins`, `schemas`, `storage`, `sqlite`, `encryption`, `clock`, `dispatcher`,
-    #: `lane NAME`, `live NAME`.
+    #: `configuration`, `source NAME`, `permissions`, `plugins`, `schemas`, `storage`, `sqlite`, `encryption`,
+    #: `clock`, `dispatcher`, `lane NAME`, `live NAME`.
     name: str
     #: `ok`, `warning` (works, but look at it) or `problem`.
     status: str
@@ -76,6 +76,18 @@ def configuration(settings: Settings) -> Iterator[Check]:
         for custom, standard in _misspelt(instance):
             words = f"destinations.{name}.events: {custom} is no standard name; did you mean {standard}?"
             yield Check("configuration", WARNING, words)
+
+
+def sources(settings: Settings) -> Iterator[Check]:
+    """Where shops have to send their webhooks, and by what order ids they will be known."""
+    for source in settings.sources.values():
+        if source.kind != "events":
+            number = "1 secret" if len(source.signing_secrets) == 1 else f"{len(source.signing_secrets)} secrets"
+            words = (
+                f"{source.kind} is to send its webhooks to /webhooks/{source.name}, signed ({number}); an order is a"
+            )
+            words += f" Purchase once it is {source.purchase_when}, under its `{source.order_id}`"
+            yield Check(f"source {source.name}", OK, words)
 
 
 def _misspelt(instance: Instance) -> Iterator[tuple[str, str]]:
@@ -105,7 +117,7 @@ def permissions(settings: Settings) -> Iterator[Check]:
 
 def _secrets(settings: Settings) -> set[str]:
     """What nobody else may know; the example's keys are known to everybody."""
-    keys = {key for source in settings.sources.values() for key in source.write_keys}
+    keys = {key for source in settings.sources.values() for key in (*source.write_keys, *source.signing_secrets)}
     keys |= set(settings.server.admin_tokens)
     values = {value for instance in settings.enabled.values() for value in instance.secrets.values()}
     return {one for one in keys | values if isinstance(one, str) and one} - EXAMPLE_KEYS

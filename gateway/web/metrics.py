@@ -94,6 +94,9 @@ class Metrics:
         self._ended = self._counter(
             "gateway_deliveries_ended", "Deliveries that came to their end.", ("instance", "state", "code")
         )
+        self._webhooks = self._counter(
+            "gateway_webhooks_unused", "Signed webhooks of which no event was made, by why.", ("source", "code")
+        )
         #: This process's number among several, else `None`.
         self.worker = worker
         self._bound: dict[tuple[str, str], SourceCounters] = {}
@@ -124,6 +127,10 @@ class Metrics:
                 self._faults.labels("event", self._known(fault["code"])).inc()
             for warning in result.get("warnings", ()):
                 self._warnings.labels(self._known(warning["code"])).inc()
+
+    def webhook_unused(self, source: str, code: str) -> None:
+        """Count a webhook of which no event was made."""
+        self._webhooks.labels(source, code).inc()
 
     def attempted(self, attempt: Attempt) -> None:
         """Count one HTTP try."""

@@ -89,6 +89,18 @@ def _answer(result: str) -> Node:
     }
 
 
+def _told() -> Node:
+    """What a shop is answered."""
+    found = _answer("Result")
+    unused = {"type": "object", "properties": {"code": _TEXT, "message": _TEXT}}
+    erased = {"type": "object", "properties": {"events": _COUNT}}
+    more = {
+        "unused": {**unused, "description": "Why no event was made."},
+        "erased": {**erased, "description": "A customer was erased."},
+    }
+    return {**found, "properties": {**found["properties"], **more}}
+
+
 _PROBLEM: Node = {
     "type": "object",
     "description": "RFC 9457.",
@@ -321,6 +333,7 @@ def _paths() -> Node:
             "options": _preflight("hitPreflight"),
         },
         **_segment(),
+        "/webhooks/{source}": {"post": _webhook()},
         "/v1/users": {"delete": _about("eraseUser", "Erase a person", "Erasure", "Receipt", _SECRET)},
         "/healthz": {"get": _get("health", "Alive", "application/json")},
         "/readyz": {"get": _get("readiness", "Ready to take events", "application/json", 503)},
@@ -382,6 +395,27 @@ def _door(name: str, summary: str, status: int, answer: str, content: Node, secu
             **{str(code): _problem(code) for code in refusals},
         },
     }
+
+
+def _webhook() -> Node:
+    """A shop's webhook: whatever is signed is answered 200."""
+    found = _door(
+        "postWebhook",
+        "What a shop tells, signed",
+        202,
+        "Told",
+        {"application/json": {"schema": {"type": "object"}}},
+        [{}],
+    )
+    told = {"200": found["responses"].pop("202")}
+    refused = {status: one for status, one in found["responses"].items() if status not in ("403", "422")}
+    found["parameters"] = [_parameter("source", "path")]
+    found["responses"] = {**told, **refused}
+    found["responses"]["401"] = {
+        **_problem(401),
+        "description": "Not signed with the source's secret, or no such source.",
+    }
+    return found
 
 
 def _conversions() -> Node:
@@ -477,6 +511,7 @@ def _schemas() -> Node:
         "Result": _RESULT,
         "PreviewedResult": {**_RESULT, "properties": {**_RESULT["properties"], **_PREVIEW}},
         "Answer": _answer("Result"),
+        "Told": _told(),
         "Validation": _answer("PreviewedResult"),
         "Problem": _PROBLEM,
         "ConsentChange": _CHANGE,

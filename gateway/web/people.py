@@ -19,7 +19,7 @@ from gateway.log import get_logger
 from gateway.model.delivery import State
 from gateway.model.errors import Fault
 from gateway.outbox import people, standing
-from gateway.outbox.erasure import erase
+from gateway.outbox.erasure import Erased, erase
 from gateway.privacy.withdrawal import Denial, Said, said
 from gateway.web.body import Reading, Receive
 from gateway.web.browser import MAX_BYTES, body_type, cors_of, may_use, preflight, query_key
@@ -128,8 +128,15 @@ async def delete_users(service: Service, scope: Scope, receive: Receive, send: S
         linked = about.rest.get("linked", False)
         if not isinstance(linked, bool):
             raise RequestRefused(422, "wrong_type", "/linked: expected a boolean")
-        async with service.one_person:
-            erased = await erase(service.outbox, about.pseudonyms, time.time(), linked=linked)
-    log.info("person_erased", count=erased.events, source=source.name if source is not None else "")
+        erased = await erase_person(service, about.pseudonyms, source.name if source is not None else "", linked=linked)
     answer = {**receipt(erased, effective.settings), "warnings": faults(about.warnings)}
     await send_json(send, 200, JSON, _encode(answer), [(b"cache-control", b"no-store")])
+
+
+async def erase_person(service: Service, whos: Sequence[int], source: str, *, linked: bool = False) -> Erased:
+    """Erase the person with these pseudonyms, one person at a time. `source`: who asks; empty: the operator."""
+    async with service.one_person:
+        erased = await erase(service.outbox, whos, time.time(), linked=linked)
+    sent = sorted(name for name, held in erased.destinations.items() if held.delivered or held.unsure)
+    log.info("person_erased", count=erased.events, source=source, instances=sent)
+    return erased

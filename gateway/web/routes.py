@@ -15,6 +15,7 @@ from gateway.web.events import validate
 from gateway.web.openapi import encoded
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
 from gateway.web.segment import SETTINGS, get_settings
+from gateway.web.webhooks import post_webhook
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -53,6 +54,7 @@ async def openapi(_request: Request) -> Response:
 
 ROUTES = (
     Route("/v1/validate", validate, methods=["POST"]),
+    Route("/webhooks/{source}", post_webhook, methods=["POST"]),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", get_metrics),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -23,7 +24,7 @@ from gateway.web.problem import FULL_S
 from gateway.web.telling import Seldom, request_id, tell_taken, tells_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from starlette.types import Scope
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 log = get_logger("web")
+A = TypeVar("A")
 
 #: Codes of faults that tell of personal data where it does not belong; list positions in their paths.
 MISPLACED = frozenset({"personal_data", "personal_data_removed"})
@@ -85,11 +87,25 @@ class Service:
     seldom: Seldom = field(default_factory=Seldom)
     #: One request about a person at a time: each may read all links of the log.
     one_person: anyio.Lock = field(default_factory=anyio.Lock)
+    #: Work that goes on although nobody waits for it any more.
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
     #: The log says something of each request.
     tells_all: bool = field(default_factory=tells_all)
 
     def __post_init__(self) -> None:
         self.metrics.watch(self.outbox, lambda: self.lanes() or (), lambda: self.effective.settings.enabled)
+
+    def in_background(self, work: Coroutine[Any, Any, A]) -> asyncio.Task[A]:
+        """Begin work that goes on when whoever asked for it stops waiting. The log tells what goes wrong with it."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self.background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background_failed", exc_info=error)
 
     def lanes(self) -> Sequence[LaneStatus] | None:
         """The lanes, if they run in this process."""

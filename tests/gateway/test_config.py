@@ -333,11 +333,9 @@ def test_what_is_no_key_for_payloads_is_refused(faults, text):
 
 
 def test_what_is_not_built_says_so(faults):
-    found = faults(
-        f'[outbox]\nurl = "postgresql://db/x"\n[sources.shop]\nkind = "shopify"\nwrite_key = "{KEY}"\n' + acme()
-    )
-    assert len(found) == 2
-    assert all("is not built yet" in message for message in found.values())
+    found = faults('[outbox]\nurl = "postgresql://db/x"\n' + acme())
+    assert list(found) == ["outbox.url"]
+    assert "is not built yet" in found["outbox.url"]
 
 
 @pytest.mark.parametrize("value", ['"32.1MB"', '"32MiB"', '"1GB"', "32000001"])
@@ -464,6 +462,70 @@ def test_the_examples_keys_open_nothing_to_the_network(load, faults):
 def test_a_malformed_source_is_refused(faults, line, key):
     text = f'[sources.web]\npublic_key = "{KEY}"\n{line}'
     assert list(faults(text)) == [f"sources.web.{key}"]
+
+
+SECRET = "made up, & signs"
+
+
+def test_a_source_of_webhooks_has_secrets_and_how_its_orders_count(load):
+    found = load(f'[sources.shop]\nkind = "shopify"\nsigning_secret = ["{SECRET}", "the-one-before-it"]').sources[
+        "shop"
+    ]
+    assert found.signing_secrets == (SECRET, "the-one-before-it")
+    assert (found.purchase_when, found.order_id, found.content_id) == ("paid", "id", "variant")
+    text = (
+        f'kind = "woocommerce"\nwrite_key = "{KEY}"\npurchase_when = "created"\norder_id = "number"\ncontent_id = "sku"'
+    )
+    found = load(f"[sources.shop]\n{text}").sources["shop"]
+    assert found.signing_secrets == (KEY,)
+    assert (found.purchase_when, found.order_id, found.content_id) == ("created", "number", "sku")
+    assert load(f'[sources.web]\nwrite_key = "{KEY}"').sources["web"].signing_secrets == ()
+
+
+def test_a_signing_secret_is_shown_to_nobody(load):
+    found = load(f'[sources.shop]\nkind = "stripe"\nsigning_secret = "{SECRET}"')
+    assert found.redacted()["sources"]["shop"]["signing_secrets"] == ["***"]
+    assert SECRET not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault", "word"),
+    [
+        ('kind = "shopify"', "sources.shop", "`signing_secret`"),
+        (
+            f'kind = "shopify"\npublic_key = "{KEY}"\nsigning_secret = "{SECRET}"',
+            "sources.shop.public_key",
+            "webhooks only",
+        ),
+        (f'kind = "stripe"\norigins = ["*"]\nsigning_secret = "{SECRET}"', "sources.shop.origins", "webhooks only"),
+        (
+            f'kind = "stripe"\norder_id = "name"\nsigning_secret = "{SECRET}"',
+            "sources.shop.order_id",
+            '"payment_intent"',
+        ),
+        (f'kind = "shopify"\norder_id = "key"\nsigning_secret = "{SECRET}"', "sources.shop.order_id", "id"),
+        (f'write_key = "{KEY}"\norder_id = "id"', "sources.shop.order_id", "is for webhooks"),
+        (f'write_key = "{KEY}"\nsigning_secret = "{SECRET}"', "sources.shop.signing_secret", "is for webhooks"),
+        ('kind = "shopify"\nsigning_secret = "short"', "sources.shop.signing_secret", "16 characters"),
+        ('kind = "shopify"\nsigning_secret = "aaaaaaaaaaaaaaaa"', "sources.shop.signing_secret", "different"),
+        (
+            f'kind = "stripe"\nsigning_secret = "{SECRET}"\n'
+            f'[sources.two]\nkind = "stripe"\nsigning_secret = "{SECRET}"',
+            "sources.two.signing_secret",
+            "the same secret as sources.shop",
+        ),
+        (
+            f'kind = "shopify"\nsigning_secret = "{KEY}"\n[sources.two]\nwrite_key = "{KEY}"',
+            "sources.shop.signing_secret",
+            "the same secret as sources.two.write_key",
+        ),
+    ],
+)
+def test_a_source_of_webhooks_that_cannot_work_is_refused(faults, lines, fault, word):
+    found = faults(f"[sources.shop]\n{lines}")
+    assert list(found) == [fault]
+    assert word in found[fault]
+    assert SECRET not in str(found)
 
 
 @pytest.mark.parametrize("name", ["a b", "*", "ü", "-x", "x" * 65, ""])

@@ -60,6 +60,15 @@ def test_check_finds_all_in_order(stage, answer):
     }
 
 
+def test_check_says_where_shops_send_their_webhooks(stage, answer):
+    shop = 'kind = "shopify"\nsigning_secret = ["made-up-secret-0000001", "made-up-secret-0000002"]\norder_id = "name"'
+    stage.path.write_text(f"{stage.path.read_text()}\n[sources.shop]\n{shop}\n")
+    status, words = by_name(answer("check"))["source shop"]
+    assert status == "ok"
+    assert all(word in words for word in ("/webhooks/shop", "2 secrets", "paid", "`name`"))
+    assert "made-up" not in words
+
+
 def test_check_makes_no_outbox(stage, answer):
     assert "will be made" in by_name(answer("check"))["storage"][1]
     assert not (stage.folder / "gateway.db").exists()
