@@ -82,7 +82,7 @@ class Keys:
         holder = self._known(key)
         if holder.kind is Kind.PUBLIC:
             raise KeyRefused(403, "wrong_kind_of_key", "this is a public key; a write key or the admin token is needed")
-        return holder.source
+        return self.source(key, Kind.SECRET) if holder.source is not None else None
 
     def admin(self, key: bytes | None) -> None:
         """Pass for the admin token. Raises `KeyRefused`."""

@@ -1,4 +1,4 @@
-"""Shopify's webhooks as canonical events. Verified against the Admin API 2026-07.
+"""Shopify's webhooks as canonical events. As of the Admin API 2026-07.
 
 https://shopify.dev/docs/api/webhooks, of which `…/` below is short. Amounts are in the shop's own currency.
 """

@@ -1,4 +1,4 @@
-"""Stripe's webhooks as canonical events. Verified against the API 2026-06-24.
+"""Stripe's webhooks as canonical events. As of the API 2026-06-24.
 
 https://docs.stripe.com/api/events, of which `…/` below is short.
 """

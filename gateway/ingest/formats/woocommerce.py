@@ -1,4 +1,4 @@
-"""WooCommerce's webhooks as canonical events. Verified against its REST API v3.
+"""WooCommerce's webhooks as canonical events. As of its REST API v3.
 
 https://developer.woocommerce.com/docs/apis/rest-api/v3/orders/: a webhook's body is the order as the API shows it.
 """

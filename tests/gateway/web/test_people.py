@@ -249,3 +249,8 @@ class TestBrowserDoor:
         assert after == {**before, "results": [{**before["results"][0], "event_id": "b"}]}
         with outbox.reading() as db:
             assert db.execute("SELECT event_id FROM event").fetchall() == []
+
+
+async def test_the_key_that_signs_webhooks_erases_nobody(client):
+    answer = await erase(client, {"user_data": JANE}, headers={"Authorization": "Bearer key-of-a-webhook"})
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, "wrong_kind_of_source")
