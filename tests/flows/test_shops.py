@@ -158,6 +158,81 @@ def test_an_order_without_consent_goes_nowhere_until_a_visit_has_told_of_it(worl
     assert item["user_data"]["fbp"] == "fb.1.1764000000000.1098115397"
 
 
+YES = {**dict.fromkeys(("ad_storage", "ad_user_data", "ad_personalization"), "granted"), "region": "DE"}
+IP, FBP = "203.0.113.77", "fb.1.1764000000000.1098115397"
+BROWSER = BrowserHints(ip=IP, user_agent=AGENT, cookies={"_fbp": FBP})
+CART = "c1-68778783ad298f1c80c3bafcddeea02f"
+#: What Shopify knows of a browser, left out: an order that was made on the phone, say.
+NO_BROWSER: dict[str, Any] = {
+    "landing_site": None, "referring_site": None, "client_details": None, "browser_ip": None, "note_attributes": [],
+}  # fmt: skip
+
+
+def test_an_order_by_webhook_alone_has_the_clicks_and_the_browser_of_its_visit(world: Callable[..., World]) -> None:
+    web = '[sources.web]\npublic_key = "made-up-public-key-00001"\norigins = ["https://shop.example"]\n'
+    shop = world(source='kind = "shopify"', more=web)
+    landing = {
+        "event_name": "PageView",
+        "event_id": "view-1",
+        "event_time": ago(10),
+        "event_source_url": "https://shop.example/?fbclid=IwAR0-of-the-visit&gclid=Cj0KCQ-of-the-visit",
+        "consent": YES,
+        "context": {"cart_token": CART},
+    }
+    shop.post(landing, through="web", hints=BROWSER)
+    told = shopify(shop, order(**NO_BROWSER))["results"][0]
+    assert told["destinations"]["meta"] == told["destinations"]["google"] == "queued"
+    shop.deliver()
+    (meta,) = [one for one in shop.arrived["meta"] if one["event_id"] == ORDER]
+    who = meta["user_data"]
+    assert who["fbc"].endswith(".IwAR0-of-the-visit")
+    assert (who["fbp"], who["client_ip_address"], who["client_user_agent"]) == (FBP, IP, AGENT)
+    assert who["em"] == [digest("jane.doe@example.com")]
+    (google,) = [one for one in shop.arrived["google"] if one["transactionId"] == ORDER]
+    assert google["adIdentifiers"]["gclid"] == "Cj0KCQ-of-the-visit"
+
+
+@pytest.mark.parametrize("first", ["page", "webhook"])
+def test_the_pages_copy_and_the_webhooks_are_one_event_with_what_both_say(
+    world: Callable[..., World], first: str
+) -> None:
+    group = 'dedup_group = "shop"\n'
+    web = f'[sources.web]\npublic_key = "made-up-public-key-00001"\norigins = ["https://shop.example"]\n{group}'
+    shop = world(source=f'kind = "shopify"\n{group}', more=web)
+    view = {
+        "event_name": "PageView",
+        "event_id": "view-1",
+        "event_time": ago(10),
+        "event_source_url": "https://shop.example/?gclid=Cj0KCQ-of-the-visit",
+        "consent": YES,
+        "context": {"cart_token": CART},
+    }
+    thanks = {
+        "event_name": "Purchase",
+        "event_source_url": "https://shop.example/thank-you",
+        "custom_data": {"order_id": ORDER, "value": 59.93, "currency": "EUR"},
+        "consent": YES,
+    }
+    shop.post(view, through="web", hints=BROWSER)
+    tell = [
+        lambda: shop.post(thanks, through="web", hints=BROWSER)[0]["status"],
+        lambda: shopify(shop, order(**NO_BROWSER))["results"][0]["status"],
+    ]
+    answers = [one() for one in (tell if first == "page" else tell[::-1])]
+    assert answers == ["accepted", "duplicate"]
+    shop.deliver()
+    for name, found in shop.arrived.items():
+        assert shop.ids(name).count(ORDER) == 1, (name, found)
+    (meta,) = [one for one in shop.arrived["meta"] if one["event_id"] == ORDER]
+    who = meta["user_data"]
+    assert (who["fbp"], who["client_ip_address"]) == (FBP, IP)
+    assert who["em"] == [digest("jane.doe@example.com")]
+    assert meta["custom_data"]["contents"][0]["id"] == VARIANT
+    assert shopify(shop, order(**NO_BROWSER))["duplicates"] == 1  # and nothing of it is sent again
+    shop.deliver()
+    assert shop.ids("meta").count(ORDER) == 1
+
+
 def test_a_redacted_customers_orders_are_not_sent(world: Callable[..., World]) -> None:
     shop = world(source='kind = "shopify"\nregion = "US"')
     shopify(shop, order())
