@@ -97,7 +97,8 @@ def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int
 
 
 def _traces(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> set[bytes]:
-    return residue.traces(db, seqs) | residue.traces_of_visits(visits.rows_about(db, whos))
+    links = {who.to_bytes(8, "little", signed=True) for who in whos if abs(who) >= residue.SHORT}
+    return residue.traces(db, seqs) | residue.traces_of_visits(visits.rows_about(db, whos)) | links
 
 
 def _erase(db: Connection, seqs: Sequence[int], whos: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:
