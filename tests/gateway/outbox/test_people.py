@@ -22,7 +22,7 @@ from gateway.privacy.withdrawal import Denial, Said
 
 
 def of(number: int) -> int:
-    return number * 0x9E3779B97F4A7C15 % 2**62 - 2**61
+    return (number + 1) * 0x9E3779B97F4A7C15 % 2**62 - 2**61
 
 
 class TestKey:
