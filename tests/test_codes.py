@@ -28,13 +28,17 @@ MAKERS = {
     "Entry": 1, "Decision": 1, "_opted_out": 0,
     "Skip": 0, "Unused": 0, "_settled": 3, "_ended": 2, "dead": 3, "Change": None, "GiveUp": 0, "Verdict": 1,
     "LaneStatus": 3, "leave": 1, "TransportError": 0, "refused": 0, "retry": 0, "reject": 0, "pause": 0, "split": 0,
-    "flaw": 0, "Flaw": 0, "Wrong": 0,
+    "flaw": 0, "Flaw": 0, "Wrong": 0, "Unread": 0, "Trouble": 3, "_trouble": 2,
 }  # fmt: skip
 #: Codes are words like these; a platform's own (`100/2804003`, `NOT_FOUND`) are its documentation's to tell, and a bare
 #: HTTP status (`http_503`) needs no telling one by one.
 CODE = re.compile(r"(?!http_)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 #: Files whose makers are not ours: made-up platforms, and the suite that plays one.
 LEFT_OUT = ("gateway/demo/", "gateway/plugin/testing.py", "gateway/config/")
+
+
+#: Constants that hold a code with its message.
+STARRED = {"REMOVED": "personal_data_removed", "UNREAD": "rows_unread", "UNDECODED": "invalid_utf8"}
 
 
 def texts(node: ast.AST | None, constants: dict[str, str]) -> Iterator[str]:
@@ -77,9 +81,7 @@ def found_codes() -> dict[str, str]:
     for path in SOURCES:
         name = str(path.relative_to(ROOT))
         if not name.startswith(LEFT_OUT):
-            found |= dict.fromkeys(
-                codes_of(ast.parse(path.read_text("utf-8")), {"REMOVED": "personal_data_removed"}), name
-            )
+            found |= dict.fromkeys(codes_of(ast.parse(path.read_text("utf-8")), STARRED), name)
     found |= {code: "gateway/schema.py" for code, _ in (*schema.REASONS.values(), schema.OTHERWISE)}
     found |= dict.fromkeys(STATUS_CODES.values(), "gateway/web/problem.py")
     found |= dict.fromkeys(lanes.UNREAD, "gateway/outbox/lanes.py") | {repair.DISCARDED: "gateway/outbox/repair.py"}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import backup, consent, dead, erase, health, ledger, look, plugins, replay, run, setup
+from gateway.cli import backup, consent, dead, erase, health, importing, ledger, look, plugins, replay, run, setup
 
 #: Exit codes: something is wrong; wrong usage or configuration; the disk failed (EX_IOERR of sysexits.h).
 WRONG, USAGE, DISK = 1, 2, 74
@@ -65,6 +65,7 @@ app.command("explain")(look.explain)
 app.command("events")(look.events)
 app.command("prove")(ledger.prove)
 app.command("replay")(replay.replay)
+app.command("import")(importing.import_file)
 app.command("erase")(erase.erase)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from gateway.cli.main import app
+from gateway.ingest.formats.files.columns import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+#: The page about `gateway import`; its tables of columns are made from those of the code.
+FILES = PAGE.parent / "doors" / "files.md"
 
 INTRO = """\
 # The command line
@@ -33,10 +36,10 @@ What is wrong is told in one line on standard error (a configuration: a line for
 a terminal, and never if `NO_COLOR` is set. Secrets are shown as `***`; e-mail addresses, phone numbers and digests in
 platforms' words are left out.
 
-Commands that look (`events`, `explain`, `dead list`, `dead show`, `check`, `replay --dry-run`) never write, make no
-file, and may run while the gateway does. Those that act (`dead retry`, `dead discard`, `replay`, `erase`) may too: the
-running dispatcher takes up what they changed within a second. With `--json` the first three do not ask, so they need
-`--yes`; `erase` never asks.
+Commands that look (`events`, `explain`, `dead list`, `dead show`, `check`, `replay` and `import` with `--dry-run`)
+never write, make no file, and may run while the gateway does. Those that act (`dead retry`, `dead discard`, `replay`,
+`erase`, `import`) may too: the running dispatcher takes up what they changed within a second. With `--json` the first
+three do not ask, so they need `--yes`; `erase` and `import` never ask.
 
 In JSON, times are Unix seconds (UTC), durations seconds (`_s`), and `null` means that there is none. Keys may be added.
 
@@ -79,6 +82,12 @@ SHAPES = {
   "later": [{"row", "at", "kind", "said": {…}}],   // said: a ruling, or what the row says
   "chain": [{"row", "at", "kind", "previous", "hash", "holds"}]}]}   // from its row to the head""",
     "replay": _ACTED,
+    "import": """{"file", "format", "source", "dry_run", "finished", "resumed_after",   // null: not resumed
+  "rows", "accepted", "duplicates", "rejected", "left_out",   // of the whole file, before an interrupt too
+  "destinations": {NAME: {"queued": 2, "skipped:consent": 1}},   // of the accepted
+  "errors": {CODE: 1}, "warnings": {CODE: 1},
+  "faults": [{"level", "line", "column", "path", "code", "message"}],   // the first; error, warning or duplicate
+  "unknown_columns": […], "ignored_columns": […]}""",
     "health": '{"ok", "status", "answer": {…}}   // status: of HTTP, null when there was no answer',
     "erase": """{"erased_at", "events", "linked_events", "pseudonyms", "overwritten",
   "destinations": [{"destination", "plugin", "delivered", "unsure", "stopped", "first_at", "last_at"}]}""",
@@ -142,5 +151,13 @@ def _rows(command: Any) -> Iterator[str]:
         yield f"| {', '.join(f'`{one}`' for one in names)} | {takes} | {told} |"
 
 
+def with_columns(text: str) -> str:
+    """The page about files, with its tables of columns made anew."""
+    before, begin, rest = text.partition("<!-- columns -->\n")
+    after = rest.partition("<!-- /columns -->")[2]
+    return f"{before}{begin}{markdown()}\n<!-- /columns -->{after}"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    FILES.write_text(with_columns(FILES.read_text("utf-8")), encoding="utf-8")

@@ -42,18 +42,23 @@ class Document:
 
 def read(path: Path, environ: Mapping[str, str]) -> Document:
     """Read gateway.toml. Raises `ConfigError` if there is no file or no TOML in it."""
-    data = _parse(path, _text(path))
+    data = toml(path, "`gateway init` writes one, --config names another")
     faults = Faults(str(path))
     absolute = path.absolute()
     put = _Interpolation(environ, absolute.parent, faults)
     return Document(str(path), absolute, put.table(data, ()), frozenset(put.done), faults)
 
 
-def _text(path: Path) -> str:
+def toml(path: Path, absent: str) -> dict[str, Any]:
+    """A file of TOML as it stands. Raises `ConfigError`; `absent` says what to do if there is no such file."""
+    return _parse(path, _text(path, absent))
+
+
+def _text(path: Path, absent: str) -> str:
     try:
         return path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `gateway init` writes one, --config names another") from None
+        raise ConfigError(f"{path}: no such file; {absent}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:

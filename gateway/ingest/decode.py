@@ -174,10 +174,11 @@ def _lines(data: bytes, max_events: int) -> list[Any]:
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) > max_events:
         raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
-    return [_line(line) for line in lines]
+    return [line_value(line) for line in lines]
 
 
-def _line(line: bytes) -> Any:
+def line_value(line: bytes) -> Any:
+    """One line of NDJSON as its JSON value, or the fault that makes it unreadable."""
     try:
         return _parse(line)
     except RequestRefused as refused:

@@ -31,6 +31,7 @@ CACHED = 20_000
 #: Consents with strings kept: they are long, and alike for one visitor only.
 FEW_CACHED = 1_000
 _STRINGS = frozenset(STRINGS)
+_NONE: Mapping[str, float] = {}
 #: Names in one event's `destinations`, beyond which its answer is not kept.
 FEW = 20
 
@@ -153,16 +154,18 @@ class Gate:
         raw = draft.raw
         wanted = raw.get("destinations")
         aged = draft.received_at - draft.event_time > self._youngest_limit
-        alone = aged or draft.denial is not None  # answers for one person alone are not kept
+        old = self._too_old(draft) if aged else _NONE
+        alone = draft.denial is not None  # answers for one person alone are not kept
         key = (
             raw["event_name"],
             draft.seen.gist,
             raw.get("test", False),
             tuple(wanted.items()) if wanted else None,
+            tuple(old.items()) if old else None,
         )
         if not alone and (found := self._routings.get(key)) is not None:
             return found
-        entries = {name: self._entry(draft, name, instance, wanted, aged) for name, instance in self.instances.items()}
+        entries = {name: self._entry(draft, name, instance, wanted, old) for name, instance in self.instances.items()}
         routing = _routing(entries, self.fingerprint, forbidden=self.forbids_all(draft))
         if not alone and (not wanted or len(wanted) <= FEW):
             _keep(self._routings, key, routing, CACHED)
@@ -188,8 +191,14 @@ class Gate:
         asked = (seen.consent, seen.region, requirement, self.policy, draft.received_at)
         return decide_with(draft.denial, name, *asked)
 
+    def _too_old(self, draft: Draft) -> Mapping[str, float]:
+        """The instances that the event is too old for → the age that they take, in seconds."""
+        age = draft.received_at - draft.event_time
+        limits = ((name, _age_limit(instance, draft)) for name, instance in self.instances.items())
+        return {name: limit for name, limit in limits if limit is not None and age > limit}
+
     def _entry(
-        self, draft: Draft, name: str, instance: Instance, wanted: Mapping[str, bool] | None, old: bool
+        self, draft: Draft, name: str, instance: Instance, wanted: Mapping[str, bool] | None, old: Mapping[str, float]
     ) -> Entry:
         if wanted and not wanted.get(name, wanted.get("*", True)):
             return Entry("skipped", "not_routed", "", "the event's `destinations` leaves it out")
@@ -198,9 +207,8 @@ class Gate:
         decision = self._decide(draft, name)
         if decision.action is Action.SKIP:
             return Entry("skipped", "consent", decision.reason, decision.rule)
-        limit = _age_limit(instance, draft) if old else None
-        if limit is not None and draft.received_at - draft.event_time > limit:
-            rule = f"{name} takes events up to {limit / 86400:.2g} days old"
+        if name in old:
+            rule = f"{name} takes events up to {old[name] / 86400:.2g} days old"
             return Entry("skipped", "too_old", "", rule)
         if draft.raw.get("test") and not accepts_test(instance):
             return Entry("dry_run", "test", decision.reason, f"{name} would count a test event as real")

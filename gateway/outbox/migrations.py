@@ -246,6 +246,25 @@ def m010_visits(db: Any) -> None:
     db.execute("CREATE INDEX visit_expires ON visit (expires_at)")
 
 
+@migrations()
+def m011_imports(db: Any) -> None:
+    """How far the import of a file has come, so that it goes on where it was: gateway/outbox/imports.py."""
+    db.execute(
+        """
+        CREATE TABLE import (
+          file BLOB NOT NULL,            -- SHA-256 of its content
+          source TEXT NOT NULL,
+          mapping BLOB NOT NULL,         -- SHA-256 of what makes events of its rows
+          position INTEGER NOT NULL,     -- records of the file that are done
+          tally TEXT NOT NULL,           -- JSON: what became of them
+          began_at REAL NOT NULL,        -- Unix seconds
+          changed_at REAL NOT NULL,
+          finished_at REAL,              -- NULL while it is not
+          PRIMARY KEY (file, source)
+        ) WITHOUT ROWID"""
+    )
+
+
 def migrate(db: Connection, path: Path) -> bytes:
     """Bring the database to this version's shape. Returns the key of people's pseudonyms.
 

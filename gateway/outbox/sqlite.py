@@ -94,12 +94,17 @@ class Outbox:
         """Bytes of events that wait to be written."""
         return self._writer.waiting_bytes if self._writer else 0
 
-    async def append(self, records: Sequence[Record]) -> list[Appended]:
-        """Store events; returns after the commit, in the order of `records`."""
+    async def append(
+        self, records: Sequence[Record], work: Callable[[Connection, list[Appended]], object] | None = None
+    ) -> list[Appended]:
+        """Store events; returns after the commit, in the order of `records`.
+
+        `work` is done in the same transaction, with what became of them; what it raises undoes both.
+        """
         size = sum(len(one.payload) + 200 for one in records)
         self.appending += 1
         try:
-            appended = await self._running.append(records, size)
+            appended = await self._running.append(records, size, work)
         finally:
             self.appending -= 1
         for notify in self._on_append:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -46,12 +46,14 @@ GROUP_BYTES = 16 * 1024
 
 @dataclass(slots=True)
 class _Job:
-    """Something to do in a transaction: records to append, or any other work."""
+    """Something to do in a transaction: records to append, any other work, or both."""
 
     done: asyncio.Future[Any] | Future[Any]
     size: int
     records: Sequence[Record] = ()
     work: Callable[[Connection], Any] | None = None
+    #: Done after the records are appended, with what became of them.
+    beside: Callable[[Connection, list[Appended]], Any] | None = None
 
 
 class Writer:
@@ -93,10 +95,13 @@ class Writer:
         """Bytes that wait to be written."""
         return self._waiting_bytes
 
-    def append(self, records: Sequence[Record], size: int) -> asyncio.Future[list[Appended]]:
+    def append(
+        self, records: Sequence[Record], size: int, work: Callable[[Connection, list[Appended]], Any] | None = None
+    ) -> asyncio.Future[list[Appended]]:
         """Store events in the next group; resolves after the commit. Called on an event loop.
 
-        `size`: bytes that the records hold in memory. Raises `OutboxBusy` when too many wait, `OutboxFull` while the
+        `size`: bytes that the records hold in memory. `work` is done in the same transaction, with what became of the
+        records: both stand, or neither does. Raises `OutboxBusy` when too many wait, `OutboxFull` while the
         disk is full, the failure when it has failed. When nothing waits, there is always room in memory: coming back
         later would not make them fewer.
         """
@@ -105,7 +110,7 @@ class Writer:
         if self._waiting_bytes and self._waiting_bytes + size > self._queue_bytes:
             raise OutboxBusy("too many events wait to be written")
         done: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
-        self._put(_Job(done, size, records))
+        self._put(_Job(done, size, records, beside=work))
         return done
 
     def run(self, work: Callable[[Connection], T], *, size: int = 0) -> asyncio.Future[T]:
@@ -189,8 +194,8 @@ class Writer:
     def _without_space(self, group: list[_Job], error: OutboxFull) -> list[tuple[_Job, Any, Exception | None]]:
         """The disk is full: new events are refused, and what remains is tried again in the reserve."""
         more = self._space.ran_out()
-        refused = [job for job in group if job.records]
-        rest = [job for job in group if not job.records]
+        refused = [job for job in group if job.work is None]
+        rest = [job for job in group if job.work is not None]
         outcomes: list[tuple[_Job, Any, Exception | None]] = [(job, None, error) for job in refused]
         if rest and (refused or more):
             return [*outcomes, *self._commit(rest)]
@@ -202,9 +207,15 @@ class Writer:
     def _work(self, group: list[_Job]) -> list[Any]:
         records = [record for job in group for record in job.records]
         appended = iter(self._log.append(self._db, records) if records else ())
-        return [
-            job.work(self._db) if job.work is not None else list(islice(appended, len(job.records))) for job in group
-        ]
+        return [self._done(job, appended) for job in group]
+
+    def _done(self, job: _Job, appended: Iterator[Appended]) -> Any:
+        if job.work is not None:
+            return job.work(self._db)
+        results = list(islice(appended, len(job.records)))
+        if job.beside is not None:
+            job.beside(self._db, results)
+        return results
 
 
 def _resolve(outcomes: list[tuple[_Job, Any, Exception | None]]) -> None:

@@ -10,16 +10,19 @@ import pytest
 import typer
 
 from gateway.cli import main, options, reference, show
+from gateway.ingest.formats.files.columns import UNCLEAR
+from gateway.ingest.formats.files.mapping import SCHEMA
 from gateway.model.errors import ConfigError, OutboxError, OutboxFailed, PluginLoadError
+from gateway.schema import load_schema
 
 BUILT = [
-    *"demo init check serve dispatch health preview explain events prove replay erase backup restore".split(),
+    *"demo init check serve dispatch health preview explain events prove replay import erase backup restore".split(),
     *("dead list", "dead show", "dead retry", "dead discard"),
     "consent report",
     *("ledger verify", "ledger export"),
     *("plugins list", "plugins new", "plugins test"),
 ]
-NOT_BUILT = ["import", "reconcile"]
+NOT_BUILT = ["reconcile"]
 
 
 def all_commands():
@@ -45,6 +48,17 @@ def test_what_is_not_there_is_answered_with_what_is(gateway, name):
 
 def test_the_page_is_made_from_the_commands():
     assert reference.PAGE.read_text("utf-8") == reference.page()
+
+
+def test_the_tables_of_columns_are_made_from_the_code():
+    text = reference.FILES.read_text("utf-8")
+    assert text == reference.with_columns(text)
+
+
+def test_every_key_of_a_mapping_and_every_unclear_column_is_told():
+    text = reference.FILES.read_text("utf-8")
+    told = {f"`{one}`" for one in (*load_schema(SCHEMA)["properties"], *UNCLEAR)}
+    assert {one for one in told if one not in text} == set()
 
 
 def test_every_command_that_reports_has_its_shape_on_the_page():

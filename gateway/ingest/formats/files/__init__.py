@@ -1,0 +1,1 @@
+"""Files of rows as canonical events: which column means what, and how a cell is read. Pure."""
