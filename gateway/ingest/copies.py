@@ -37,6 +37,11 @@ class Copy:
     source: str
     keyring: Keyring = field(default=NO_KEYS, repr=False)
 
+    def agrees(self, payload: bytes) -> bool:
+        """Whether the stored first copy goes under the same consent: only then one may add to the other."""
+        first = _decode(self.keyring.open(payload, PAYLOAD))
+        return bool(first.get("consent") == self.payload["consent"] and first.get("test") == self.payload.get("test"))
+
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds, both parts ready to be stored.
 

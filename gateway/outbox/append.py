@@ -69,6 +69,9 @@ class Copy(Protocol):
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds. Raises `Unopened`."""
 
+    def agrees(self, payload: bytes) -> bool:
+        """Whether the stored first copy goes under the same consent. Raises `Unopened`."""
+
 
 class Appended(NamedTuple):
     """What became of one record."""
@@ -244,7 +247,8 @@ class Log:
         payload, clear = db.execute(
             "SELECT e.payload, c.data FROM event e LEFT JOIN clear c ON c.seq = e.seq WHERE e.seq = ?", (seq,)
         ).fetchone()
-        if not refused and (filled := _filled_in(record.copy, payload, clear)) is not None:
+        allowed = not refused and set(held) <= set(record.consented) and _agrees(record.copy, payload)
+        if allowed and (filled := _filled_in(record.copy, payload, clear)) is not None:
             db.execute("UPDATE event SET payload = ? WHERE seq = ?", (filled[0], seq))
             _put_clear(db, seq, filled[1])
             people.add_to(db, seq, record.people)
@@ -345,6 +349,13 @@ def _filled_in(
         return copy.filled_in(payload, clear, consents=consents)
     except (Unopened, msgspec.DecodeError):  # sealed under a key that is gone: it stays as it is
         return None
+
+
+def _agrees(copy: Copy, payload: bytes | None) -> bool:
+    try:
+        return payload is not None and copy.agrees(payload)
+    except (Unopened, msgspec.DecodeError):
+        return False
 
 
 def _put_clear(db: Connection, seq: int, clear: bytes | None) -> None:
