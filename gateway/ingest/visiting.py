@@ -20,11 +20,12 @@ def visit_of(draft: Draft, user_data: Mapping[str, Any], setup: Setup) -> Visit 
 
     What joined the event is told again under its other ids, with the time and the source that it came from.
     """
-    if draft.source.name not in setup.remembering or not draft.visit_keys:
+    if not draft.visit_keys:
         return None
+    remembers = draft.source.name in setup.remembering  # a no is heard through whatever source
     said = draft.seen.stored
     anonymous = draft.routing is None or draft.routing.anonymous
-    told = {} if anonymous or draft.denial is not None else told_by(draft, user_data, setup.withheld)
+    told = {} if not remembers or anonymous or draft.denial is not None else told_by(draft, user_data, setup.withheld)
     said_no = refuses(said)
     if not told and not said_no:
         return None

@@ -137,6 +137,7 @@ class Log:
         results: list[Appended] = []
         fresh: list[Record] = []
         copies: list[tuple[Record, int]] = []
+        refusing: list[Visit] = []
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
@@ -149,6 +150,8 @@ class Log:
                 earlier = self._keys.get(key, self._oldest_seq)
             if earlier is not None:
                 results.append(Appended(earlier, True))
+                if record.visit is not None and record.visit.forgets:
+                    refusing.append(record.visit)
                 if record.consented or record.copy is not None:
                     copies.append((record, earlier))
                 continue
@@ -161,6 +164,8 @@ class Log:
             for record in fresh:
                 if record.visit is not None:
                     visits.remember(db, record.visit)
+        for visit in refusing:
+            visits.remember(db, visit)
         for record, earlier in copies:
             self._reopen(db, record, earlier)
             if record.copy is not None:

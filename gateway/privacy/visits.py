@@ -94,6 +94,11 @@ class Visit:
     forget_everything: bool = False
     keyring: Keyring = field(default=NO_KEYS, repr=False)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the visitor took something back."""
+        return self.forget_clicks or self.forget_everything
+
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
         """A row's new content; `None` when nothing is left to be remembered."""
         before, told = opened(stored, self.keyring), self._told(kind)

@@ -421,3 +421,17 @@ def test_what_is_looked_for_in_free_space_is_how_visits_stand_in_the_file(shop: 
     assert f'"user_data.client_ip_address":["{IP}"'.encode() in wanted
     assert sum(len(one) == 8 for one in wanted) == 3  # cart, browser, customer
     assert [one for one in wanted if one not in content] == []
+
+
+def test_a_no_is_heard_through_a_source_that_remembers_nothing(shop: World) -> None:
+    visit(shop)
+    shop.post(order("1", consent={**dict.fromkeys(YES, "denied"), "region": "DE"}))
+    assert set(shop.post(order("2"))[0]["destinations"].values()) == {"skipped:consent"}
+
+
+def test_a_no_is_heard_from_a_duplicate(shop: World) -> None:
+    page = {"event_name": "PageView", "event_id": "p", "context": {"cart_token": "cart-1"}}
+    shop.post({**page, "consent": {**YES, "region": "DE"}}, through="web", hints=BROWSER)
+    refused = {**dict.fromkeys(YES, "denied"), "region": "DE"}
+    assert shop.post({**page, "consent": refused}, through="web", hints=BROWSER)[0]["status"] == "duplicate"
+    assert rows(shop) == 0
