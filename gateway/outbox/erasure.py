@@ -97,15 +97,22 @@ def _linked(db: Connection, others: Sequence[int], seqs: Sequence[int], end: int
 
 
 def _traces(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> set[bytes]:
+    mine = _by_any_id(db, seqs, whos)
     links = {who.to_bytes(8, "little", signed=True) for who in whos if abs(who) >= residue.SHORT}
-    return residue.traces(db, seqs) | residue.traces_of_visits(visits.rows_about(db, whos)) | links
+    return residue.traces(db, seqs) | residue.traces_of_visits(visits.rows_about(db, mine)) | links
+
+
+def _by_any_id(db: Connection, seqs: Sequence[int], whos: Sequence[int]) -> set[int]:
+    """All pseudonyms of the person's events: a visit is found by fewer ids than an event."""
+    return set(whos).union(*people.people_of(db, seqs).values())
 
 
 def _erase(db: Connection, seqs: Sequence[int], whos: Sequence[int], now: float) -> tuple[int, dict[str, Held]]:
     rows = [row for seq in seqs if (row := queries.event(db, seq)) is not None]  # others' retention is over
     held = _held(db, rows)
+    mine = _by_any_id(db, seqs, whos)
     delete(db, seqs)
-    visits.forget_person(db, whos)
+    visits.forget_person(db, mine)
     ledger.note(db, "erasure", now, {"events": len(rows)})  # not which: together they would be a person's trace
     people.next_change(db)  # lanes that have read these events since the first step look again
     return len(rows), held

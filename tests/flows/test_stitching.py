@@ -435,3 +435,17 @@ def test_a_no_is_heard_from_a_duplicate(shop: World) -> None:
     refused = {**dict.fromkeys(YES, "denied"), "region": "DE"}
     assert shop.post({**page, "consent": refused}, through="web", hints=BROWSER)[0]["status"] == "duplicate"
     assert rows(shop) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "erased"),
+    [
+        ({"phone": "+1 212 555 0123"}, {"phone": "+12125550123"}),
+        ({"email": "jane.doe@gmail.com"}, {"email": "janedoe@gmail.com"}),
+    ],
+)
+def test_an_erasure_by_what_no_visit_is_found_by_takes_it_all_the_same(shop: World, said: Any, erased: Any) -> None:
+    visit(shop, user_data={**said, "anonymous_id": "v-5"})
+    anyio.run(erase, shop.outbox, about(shop, **erased), time.time())
+    assert rows(shop) == 0
+    assert IP.encode() not in b"".join(one.read_bytes() for one in shop.outbox.path.parent.glob("gateway.db*"))
