@@ -12,18 +12,19 @@ from gateway.ingest.draft import Draft
 from gateway.ingest.enrich import enrich
 from gateway.ingest.join import gives_consent
 from gateway.ingest.validate import validate
-from gateway.ingest.visiting import refuses, told_by
+from gateway.ingest.visiting import told_by, visit
 from gateway.model.errors import EventInvalid, Fault
 from gateway.privacy.hashing import DigestPlan, hash_user_data
 from gateway.privacy.identity import pseudonyms
 from gateway.privacy.visits import DIGESTS, Memory, Told, Visit, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.config import Source
     from gateway.ingest.draft import BrowserHints, Setup
     from gateway.privacy.hashing import Hashed
+    from gateway.privacy.visits import Key
 
 #: Stands for the event's name in the schema; no destination gets it.
 NAME = "Identify"
@@ -71,38 +72,28 @@ def identify(
 
 
 def _visit(draft: Draft, hashed: Hashed, setup: Setup) -> Visit | None:
-    forbidden, said_no = setup.gate.forbids_all(draft), refuses(draft.seen.stored)
-    told: Memory = (
-        {} if forbidden else {**told_by(draft, hashed.rest, setup.withheld), **_digests(draft, hashed, setup)}
-    )
-    if not told and not said_no:
-        return None
-    return Visit(
-        keys=draft.visit_keys,
-        told=told,
-        received_at=draft.received_at,
-        retention_s=setup.visit_retention_s,
-        order_retention_s=setup.order_retention_s,
-        forget_clicks=said_no and not draft.seen.click_ids,
-        forget_everything=said_no and forbidden,
-        keyring=setup.gate.keyring,
-    )
+    forbidden = setup.gate.forbids_all(draft)
+    if forbidden or draft.denial is not None:
+        return visit(draft, setup, {}, nobody=forbidden)
+    told = {**told_by(draft, hashed.rest, setup.withheld), **_digests(draft, hashed, setup)}
+    return visit(draft, setup, told, nobody=False)
 
 
 def _digests(draft: Draft, hashed: Hashed, setup: Setup) -> Memory:
     by_key: dict[str, dict[str, list[str]]] = {}
     for label, made in hashed.digests.items():
         by_key.setdefault(label.partition(":")[0], {})[label] = list(made)
-    customers = [one.who for one in draft.visit_keys if one.kind == "external_id"]
     return {
-        f"{DIGESTS}{key}": Told(_said(key, made, customers), draft.event_time, draft.source.name)
+        f"{DIGESTS}{key}": Told(_said(key, made, draft.visit_keys), draft.event_time, draft.source.name)
         for key, made in by_key.items()
         if not setup.withheld & {"user_data", f"user_data.{key}"}
     }
 
 
-def _said(key: str, made: Mapping[str, list[str]], customers: list[int]) -> dict[str, Any]:
-    return {"made": made, "who": customers} if key == "external_id" else {"made": made}
+def _said(key: str, made: Mapping[str, list[str]], keys: Sequence[Key]) -> dict[str, Any]:
+    """Digests, and whose they are: a browser may be somebody else's later."""
+    whose = [one.who for one in keys if one.kind == key]
+    return {"made": made, "who": whose} if whose else {"made": made}
 
 
 @cache

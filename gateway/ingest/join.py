@@ -53,13 +53,14 @@ def gives_consent(consent: Mapping[str, Any]) -> bool:
 
 def _fitting(kind: str, memory: Memory, draft: Draft) -> Memory:
     """Without what was said of a person, where a browser is somebody else's by now."""
-    if kind != "anonymous_id":
-        return memory
-    mine = {key.who for key in draft.visit_keys if key.kind == "external_id"}
-    whose = memory.get(f"{DIGESTS}external_id")
-    if not mine or whose is None or not mine.isdisjoint(whose.value.get("who", ())):
+    if kind != "anonymous_id" or all(_same(memory, draft, name) for name in ("external_id", "email")):
         return memory
     return {path: one for path, one in memory.items() if not path.startswith(DIGESTS)}
+
+
+def _same(memory: Memory, draft: Draft, name: str) -> bool:
+    mine, whose = {key.who for key in draft.visit_keys if key.kind == name}, memory.get(f"{DIGESTS}{name}")
+    return not mine or whose is None or not mine.isdisjoint(whose.value.get("who", ()))
 
 
 def _fill(draft: Draft, told: Mapping[str, tuple[str, Told]]) -> None:
@@ -81,6 +82,10 @@ def _fill(draft: Draft, told: Mapping[str, tuple[str, Told]]) -> None:
         else:
             continue
         joined[path] = Joined(by=kind, at=one.at, source=one.source)
+    if "region" in told and draft.source.region is None and "region" not in raw.get("consent", {}):
+        kind, one = told["region"]
+        raw["consent"] = {**raw.get("consent", {}), "region": one.value}
+        joined["consent.region"] = Joined(by=kind, at=one.at, source=one.source)
     if user_data:
         raw["user_data"] = user_data
     draft.raw, draft.joined = raw, joined

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.ingest.join import SIGNALS, gives_consent
-from gateway.privacy.consent import PURPOSES
-from gateway.privacy.visits import FIELDS, Told, Visit
+from gateway.ingest.join import gives_consent
+from gateway.privacy.visits import FIELDS, Told, Visit, refuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,16 +17,24 @@ if TYPE_CHECKING:
 def visit_of(draft: Draft, user_data: Mapping[str, Any], setup: Setup) -> Visit | None:
     """What the event adds to what is remembered of its visitor; `None` for nothing. `user_data`: as it is to be stored.
 
-    What joined the event is told again under its other ids, with the time and the source that it came from.
+    What joined the event is told again under its other ids, with the time and the source that it came from. A no is
+    heard through whatever source, and so is whose visit it was.
     """
     if not draft.visit_keys:
         return None
-    remembers = draft.source.name in setup.remembering  # a no is heard through whatever source
-    said = draft.seen.stored
     anonymous = draft.routing is None or draft.routing.anonymous
-    told = {} if not remembers or anonymous or draft.denial is not None else told_by(draft, user_data, setup.withheld)
-    said_no = refuses(said)
-    if not told and not said_no:
+    remembers = draft.source.name in setup.remembering and not anonymous and draft.denial is None
+    told = told_by(draft, user_data, setup.withheld) if remembers else {}
+    return visit(draft, setup, told, nobody=anonymous)
+
+
+def visit(draft: Draft, setup: Setup, told: Memory, *, nobody: bool) -> Visit | None:
+    """The visit, with what was said of consent if that was a no; `None` if it adds nothing. `nobody`: may have it."""
+    said_no = refuses(draft.seen.stored)
+    if said_no:
+        at = draft.joined["consent"].at if "consent" in draft.joined else draft.event_time
+        told = {**told, "consent": Told(dict(draft.seen.stored), at, draft.source.name)}
+    if not told and not draft.joined:
         return None
     return Visit(
         keys=draft.visit_keys,
@@ -35,16 +42,10 @@ def visit_of(draft: Draft, user_data: Mapping[str, Any], setup: Setup) -> Visit 
         received_at=draft.received_at,
         retention_s=setup.visit_retention_s,
         order_retention_s=setup.order_retention_s,
+        people=draft.people,
         forget_clicks=said_no and not draft.seen.click_ids,
-        forget_everything=said_no and anonymous,
+        forget_everything=said_no and nobody,
         keyring=setup.gate.keyring,
-    )
-
-
-def refuses(said: Mapping[str, Any]) -> bool:
-    """Whether the visitor was asked and has said what they do not want, or may have in a string."""
-    return any(said.get(name) == "denied" for name in PURPOSES) or any(
-        said.get(name) for name in SIGNALS if name not in PURPOSES
     )
 
 
@@ -56,8 +57,10 @@ def told_by(draft: Draft, user_data: Mapping[str, Any], withheld: frozenset[str]
         return {}
     if draft.action_source == "website" and draft.event_source_url is not None:
         found["event_source_url"] = draft.event_source_url
-    if said := {**seen.stored, **({"region": seen.region} if seen.region else {})}:
-        found["consent"] = said
+    if seen.stored:
+        found["consent"] = dict(seen.stored)
+    elif seen.region:
+        found["region"] = seen.region  # the source's: no visitor has said it
     memory = {}
     for path, value in found.items():
         if path in withheld or path.partition(".")[0] in withheld:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -137,7 +138,7 @@ class Log:
         results: list[Appended] = []
         fresh: list[Record] = []
         copies: list[tuple[Record, int]] = []
-        refusing: list[Visit] = []
+        refusing: list[Record] = []
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
@@ -150,8 +151,8 @@ class Log:
                 earlier = self._keys.get(key, self._oldest_seq)
             if earlier is not None:
                 results.append(Appended(earlier, True))
-                if record.visit is not None and record.visit.forgets:
-                    refusing.append(record.visit)
+                if record.visit is not None and (record.visit.forget_clicks or record.visit.forget_everything):
+                    refusing.append(record)
                 if record.consented or record.copy is not None:
                     copies.append((record, earlier))
                 continue
@@ -161,11 +162,8 @@ class Log:
             seq += 1
         if fresh:
             self._insert(db, fresh, first)
-            for record in fresh:
-                if record.visit is not None:
-                    visits.remember(db, record.visit)
-        for visit in refusing:
-            visits.remember(db, visit)
+        for record in (*fresh, *refusing):
+            self._remember(db, record)
         for record, earlier in copies:
             self._reopen(db, record, earlier)
             if record.copy is not None:
@@ -227,6 +225,14 @@ class Log:
                 (seq, now, CONSENT_GIVEN, now, name),
             )
 
+    def _remember(self, db: Connection, record: Record) -> None:
+        """Write down what an event tells of its visit, unless its person has taken consent back meanwhile."""
+        if record.visit is None:
+            return
+        known = self._people.among(record.people)
+        withdrawn = bool(known) and people.denial_of(db, known) is not None
+        visits.remember(db, replace(record.visit, told={}) if withdrawn else record.visit)
+
     def _fill_in(self, db: Connection, record: Record, seq: int) -> None:
         """Let what waited for this copy go, with what the copy adds; what the copy refuses does not go."""
         held = [
@@ -257,8 +263,7 @@ class Log:
             db.execute("UPDATE event SET payload = ? WHERE seq = ?", (filled[0], seq))
             _put_clear(db, seq, filled[1])
             people.add_to(db, seq, record.people)
-            if record.visit is not None:
-                visits.remember(db, record.visit)
+            self._remember(db, record)
         db.execute(
             "UPDATE delivery SET next_at = ? WHERE seq = ? AND state = 'waiting' AND code = ?",
             (now, seq, AWAITING_COPY),

@@ -42,8 +42,8 @@ def carry(outbox: Path, copy: Path) -> int | None:
                 [(row[0], change, *row[2:]) for row in rows],
             )
             count = _erase_again(new, {row[0]: row[4] for row in rows if row[4] is not None})
-            if new.execute("SELECT 1 FROM sqlite_master WHERE name = 'visit'").fetchone():
-                visits.forget_person(new, [row[0] for row in rows])
+            if new.execute("SELECT 1 FROM sqlite_master WHERE name = 'visit_person'").fetchone():
+                visits.forget_all(new)  # nobody knows who has said no since
         if count:
             new.execute("VACUUM")  # nothing of them is left in its free space either: see residue.py
         return count

@@ -265,6 +265,23 @@ def m011_imports(db: Any) -> None:
     )
 
 
+@migrations()
+def m012_whose_visits_they_are(db: Any) -> None:
+    """Every pseudonym of whoever a visit is about: gateway/outbox/visits.py. Visits from before have none: they go."""
+    db.execute(
+        """
+        CREATE TABLE visit_person (
+          who INTEGER NOT NULL,          -- a pseudonym of the person
+          link INTEGER NOT NULL,         -- visit.link
+          expires_at REAL NOT NULL,      -- Unix seconds
+          PRIMARY KEY (who, link)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX visit_person_link ON visit_person (link)")
+    db.execute("CREATE INDEX visit_person_expires ON visit_person (expires_at)")
+    db.execute("DELETE FROM visit")
+
+
 def migrate(db: Connection, path: Path) -> bytes:
     """Bring the database to this version's shape. Returns the key of people's pseudonyms.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from gateway.privacy.visits import FRESH
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
@@ -36,31 +38,31 @@ def find(db: Connection, keys: Iterable[Key], now: float) -> list[tuple[str, byt
 
 
 def remember(db: Connection, visit: Visit) -> None:
-    """Write down what an event adds, under each of its keys. What it takes back goes from every row of the visit."""
+    """Write down what an event adds, under each of its keys; what it says of consent, under every id of the visitor."""
     rows = [
         db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
         for key in visit.keys
     ]
     link = _one_link(db, [row[1] for row in rows if row is not None])
-    if visit.forget_everything:
-        db.execute("DELETE FROM visit WHERE link = ?", (link,))
-        return
-    if visit.forget_clicks:
-        _forget_clicks(db, visit, link)
+    if visit.spreads:
+        _spread(db, visit, link)
+        rows = [
+            db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
+            for key in visit.keys
+        ]
     for key, row in zip(visit.keys, rows, strict=True):
         stored = row[0] if row is not None else None
         data = visit.after(key.kind, stored)
-        if data is stored and stored is not None:
+        if data is None or data is stored:
             continue
-        if data is None:
-            db.execute("DELETE FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope))
-        else:
-            db.execute(
-                "INSERT INTO visit (who, scope, link, expires_at, data) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (who, scope) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at, "
-                "data = excluded.data",
-                (key.who, key.scope, link, visit.expires_at(key.kind), data),
-            )
+        db.execute(
+            "INSERT INTO visit (who, scope, link, expires_at, data) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (who, scope) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at, "
+            "data = excluded.data",
+            (key.who, key.scope, link, visit.expires_at(key.kind), data),
+        )
+    if visit.people:
+        _belongs_to(db, visit, link)
 
 
 def _one_link(db: Connection, links: Sequence[int]) -> int:
@@ -69,49 +71,79 @@ def _one_link(db: Connection, links: Sequence[int]) -> int:
         return secrets.randbits(63)
     for other in {*links} - {links[0]}:
         db.execute("UPDATE visit SET link = ? WHERE link = ?", (links[0], other))
+        db.execute("UPDATE OR REPLACE visit_person SET link = ? WHERE link = ?", (links[0], other))
     return links[0]
 
 
-def _forget_clicks(db: Connection, visit: Visit, link: int) -> None:
+def _spread(db: Connection, visit: Visit, link: int) -> None:
     rows = db.execute("SELECT who, scope, data FROM visit WHERE link = ?", (link,)).fetchall()
     for who, scope, data in rows:
-        left = visit.without_clicks(data)
-        if left is None:
-            db.execute("DELETE FROM visit WHERE who = ? AND scope = ?", (who, scope))
-        else:
+        if (left := visit.spread(data)) is not data:
             db.execute("UPDATE visit SET data = ? WHERE who = ? AND scope = ?", (left, who, scope))
+
+
+def _belongs_to(db: Connection, visit: Visit, link: int) -> None:
+    """Whose the rows are, by every pseudonym: a visit is found by fewer ids than a person."""
+    expires_at = visit.person_expires_at
+    fresh = expires_at - visit.retention_s / FRESH
+    for who in visit.people:
+        db.execute(
+            "INSERT INTO visit_person (who, link, expires_at) VALUES (?, ?, ?) ON CONFLICT (who, link) DO UPDATE SET "
+            "expires_at = excluded.expires_at WHERE expires_at < ?",
+            (who, link, expires_at, fresh),
+        )
 
 
 def rows_about(db: Connection, whos: Collection[int]) -> list[tuple[int, bytes]]:
     """(pseudonym, content) of what is remembered of somebody with these pseudonyms, under whatever id."""
-    return [
-        (row[0], row[1])
-        for link in _links(db, whos)
-        for row in db.execute("SELECT who, data FROM visit WHERE link = ?", (link,))
-    ]
+    found: list[tuple[int, bytes]] = []
+    for link in _links(db, whos):
+        found += [(row[0], row[1]) for row in db.execute("SELECT who, data FROM visit WHERE link = ?", (link,))]
+        found += [(row[0], b"") for row in db.execute("SELECT who FROM visit_person WHERE link = ?", (link,))]
+    return found
 
 
 def forget_person(db: Connection, whos: Collection[int]) -> None:
     """Forget the visits of somebody with these pseudonyms, with all ids that they were found by."""
     for link in _links(db, whos):
         db.execute("DELETE FROM visit WHERE link = ?", (link,))
+        db.execute("DELETE FROM visit_person WHERE link = ?", (link,))
+
+
+def forget_all(db: Connection) -> None:
+    """Forget every visit."""
+    db.execute("DELETE FROM visit")
+    db.execute("DELETE FROM visit_person")
 
 
 def expired(db: Connection, now: float) -> bool:
     """Whether something is past its time."""
-    return db.execute("SELECT 1 FROM visit WHERE expires_at <= ? LIMIT 1", (now,)).fetchone() is not None
+    return any(
+        db.execute(f"SELECT 1 FROM {table} WHERE expires_at <= ? LIMIT 1", (now,)).fetchone() is not None
+        for table in ("visit", "visit_person")
+    )
 
 
 def forget_expired(db: Connection, now: float) -> int:
-    """Delete what is past its time, up to `STEP` rows. Returns how many it was."""
+    """Delete what is past its time, up to `STEP` rows of each table. Returns how many it was."""
     done = db.execute(
         "DELETE FROM visit WHERE (who, scope) IN "
         "(SELECT who, scope FROM visit WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
         (now, STEP),
-    )
-    return int(done.rowcount)
+    ).rowcount
+    done += db.execute(
+        "DELETE FROM visit_person WHERE (who, link) IN "
+        "(SELECT who, link FROM visit_person WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+        (now, STEP),
+    ).rowcount
+    return int(done)
 
 
 def _links(db: Connection, whos: Collection[int]) -> Sequence[int]:
-    found = {row[0] for who in whos for row in db.execute("SELECT link FROM visit WHERE who = ?", (who,))}
+    found = {
+        row[0]
+        for who in whos
+        for table in ("visit", "visit_person")
+        for row in db.execute(f"SELECT link FROM {table} WHERE who = ?", (who,))
+    }
     return sorted(found)

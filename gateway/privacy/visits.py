@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from gateway.model.event import CLICK_IDS
+from gateway.privacy.consent import PURPOSES, STRINGS
 from gateway.privacy.hashing import DigestPlan, hash_user_data
 from gateway.privacy.identity import pseudonym
 from gateway.privacy.sealing import NO_KEYS, Keyring, Unopened
@@ -89,33 +90,53 @@ class Visit:
     retention_s: float
     #: The same of an order's consent.
     order_retention_s: float
+    #: The pseudonyms by which whoever it is may withdraw or be erased.
+    people: Sequence[int] = ()
     #: The visitor said no to click ids; `everything`: to all.
     forget_clicks: bool = False
     forget_everything: bool = False
     keyring: Keyring = field(default=NO_KEYS, repr=False)
 
     @property
-    def forgets(self) -> bool:
-        """Whether the visitor took something back."""
-        return self.forget_clicks or self.forget_everything
+    def spreads(self) -> bool:
+        """Whether it says something that holds under every id of the visitor: what they allow."""
+        return self.forget_clicks or self.forget_everything or "consent" in self.told
 
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
-        """A row's new content; `None` when nothing is left to be remembered."""
+        """A row's new content, which is `stored` itself where nothing is new; `None` when nothing is left."""
         before, told = opened(stored, self.keyring), self._told(kind)
         if stored is not None and self._is_known(before, told):
             return stored
         since = self.received_at - self._retention_s(kind)
-        kept = {path: one for path, one in before.items() if one.at >= since}
-        if self.forget_clicks:
-            kept = {path: one for path, one in kept.items() if path not in _CLICK_PATHS}
+        kept = self._left({path: one for path, one in before.items() if one.at >= since})
         if kind == "anonymous_id" and any(path.startswith(DIGESTS) for path in told):
             # somebody else may use the browser now
             kept = {path: one for path, one in kept.items() if not path.startswith(DIGESTS)}
-        return self._sealed(kept | told)
+        return self._sealed(_newest(kept, told))
+
+    def spread(self, stored: bytes) -> bytes:
+        """The new content of another row of the same visitor: what they allow now, and no more than that leaves."""
+        before = opened(stored, self.keyring)
+        kept = self._left(before)
+        if said := self.told.get("consent"):
+            kept = _newest(kept, {"consent": said})
+        return stored if kept == before else self._sealed(kept) or stored
 
     def expires_at(self, kind: str) -> float:
         """Until when a row is remembered, Unix seconds."""
         return self.received_at + self._retention_s(kind)
+
+    @property
+    def person_expires_at(self) -> float:
+        """Until when it is remembered whose it is: as long as any of its rows."""
+        return max((self.expires_at(key.kind) for key in self.keys), default=self.received_at)
+
+    def _left(self, memory: Memory) -> Memory:
+        if self.forget_everything:
+            return {path: one for path, one in memory.items() if path == "consent"}
+        if self.forget_clicks:
+            return {path: one for path, one in memory.items() if path not in _CLICK_PATHS}
+        return memory
 
     def _retention_s(self, kind: str) -> float:
         return max(self.retention_s, self.order_retention_s) if kind == "order" else self.retention_s
@@ -128,19 +149,30 @@ class Visit:
     def _is_known(self, before: Memory, told: Memory) -> bool:
         """Whether all of it was told a short while ago: most pages of a visit tell the same."""
         fresh_s = self.retention_s / FRESH
-        return not self.forget_clicks and all(
+        return self._left(before) == before and all(
             (known := before.get(path)) is not None and known.value == one.value and 0 <= one.at - known.at < fresh_s
             for path, one in told.items()
         )
 
-    def without_clicks(self, stored: bytes) -> bytes | None:
-        """A row's content without click and browser ids; `None` when nothing is left."""
-        return self._sealed(
-            {path: one for path, one in opened(stored, self.keyring).items() if path not in _CLICK_PATHS}
-        )
-
     def _sealed(self, memory: Memory) -> bytes | None:
         return self.keyring.seal(_encode(memory), SEALED) if memory else None
+
+
+def _newest(kept: Memory, told: Memory) -> Memory:
+    """Both, by path the newer; nothing that was told before the visitor last said no."""
+    found = {**kept}
+    for path, one in told.items():
+        if path not in kept or one.at >= kept[path].at:
+            found[path] = one
+    no = found.get("consent")
+    if no is None or not refuses(no.value):
+        return found
+    return {path: one for path, one in found.items() if path not in told or told[path].at >= no.at}
+
+
+def refuses(said: Mapping[str, Any]) -> bool:
+    """Whether the visitor was asked and has said what they do not want, or may have in a string."""
+    return any(said.get(name) == "denied" for name in PURPOSES) or any(said.get(name) for name in (*STRINGS, "gpc"))
 
 
 def opened(stored: bytes | None, keyring: Keyring) -> Memory:
@@ -197,9 +229,16 @@ def joining(
     found: dict[str, tuple[str, Told]] = {}
     for kind, memory in memories:
         for path, told in memory.items():
-            if path in found or (path in OF_A_PAGE and not page):
+            if (path in found and not _counts_more(path, told, found[path][1])) or (path in OF_A_PAGE and not page):
                 continue
             kept_s = max(retention_s, order_retention_s) if kind == "order" else retention_s
             if event_time - kept_s <= told.at <= event_time + AFTERWARDS_S:
                 found[path] = (kind, told)
     return found
+
+
+def _counts_more(path: str, told: Told, other: Told) -> bool:
+    """Whether of two consents one goes before the other that was found by a surer id: a no, then the newer one."""
+    if path != "consent":
+        return False
+    return (refuses(told.value), told.at) > (refuses(other.value), other.at)
