@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.ingest.join import gives_consent
 from gateway.privacy.sealing import NO_KEYS, PAYLOAD, Keyring
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ TWICE_TOLD = frozenset({"Purchase"})
 
 #: Parts of an event that are filled in key by key. What stands for the whole event is the first copy's.
 PARTS = ("user_data", "custom_data", "app", "messaging", "original_event", "context")
+#: An amount is in its own copy's currency: both come from one.
+_MONEY = frozenset(("value", "currency"))
 #: Texts that the first copy may lack altogether.
 WHOLE = ("event_source_url", "referrer_url")
 
@@ -37,10 +40,15 @@ class Copy:
     source: str
     keyring: Keyring = field(default=NO_KEYS, repr=False)
 
-    def agrees(self, payload: bytes) -> bool:
-        """Whether the stored first copy goes under the same consent: only then one may add to the other."""
+    def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
+        """Whether the stored first copy says the same of consent, `or_silent`: or nothing.
+
+        Only then one may add to the other: what one denies in part must not go with what the other allows.
+        """
         first = _decode(self.keyring.open(payload, PAYLOAD))
-        return bool(first.get("consent") == self.payload["consent"] and first.get("test") == self.payload.get("test"))
+        said = first.get("consent", {})
+        same = said == self.payload["consent"] or (or_silent and not gives_consent(said))
+        return bool(same and first.get("test") == self.payload.get("test"))
 
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds, both parts ready to be stored.
@@ -53,6 +61,8 @@ class Copy:
         merged, added = {**first}, [f"user_data.{key.partition(':')[0]}" for key in self.clear if key not in kept]
         for part in PARTS:
             theirs, own = self.payload.get(part, {}), first.get(part, {})
+            if part == "custom_data" and not _MONEY.isdisjoint(own):
+                theirs = {key: value for key, value in theirs.items() if key not in _MONEY}
             if more := [key for key in theirs if key not in own]:
                 merged[part] = {**theirs, **own}
                 added += [f"{part}.{key}" for key in more]

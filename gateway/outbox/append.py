@@ -70,8 +70,8 @@ class Copy(Protocol):
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds. Raises `Unopened`."""
 
-    def agrees(self, payload: bytes) -> bool:
-        """Whether the stored first copy goes under the same consent. Raises `Unopened`."""
+    def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
+        """Whether the stored first copy says the same of consent; `or_silent`: or nothing. Raises `Unopened`."""
 
 
 class Appended(NamedTuple):
@@ -194,16 +194,16 @@ class Log:
             return
         first = msgspec.json.decode(data)
         held = [name for name in record.consented if _lacked_consent(first["to"].get(name, ()))]
-        if not held:
+        copy = msgspec.json.decode(record.decision)
+        if not held or _keeps_from_others(first, copy):  # there is one payload for all
             return
         now = self._clock()
         # what the first copy owes the others stands
-        copy = msgspec.json.decode(record.decision)
         first["to"].update({name: copy["to"][name] for name in held})
         if copy["policy"] != first["policy"]:  # no one policy said all of this: whoever sends asks again
             first["policy"] = ""
         payload, clear = record.payload, record.clear
-        if record.copy is not None and _may_all(first, record):
+        if record.copy is not None and _may_all(first, record) and _agrees(record.copy, stored[0], or_silent=True):
             payload, clear = _filled_in(record.copy, stored[0], stored[1], consents=True) or (payload, clear)
         both = msgspec.json.encode(first).decode()
         salt = salt or ledger.salts(1)[0]
@@ -235,18 +235,19 @@ class Log:
 
     def _fill_in(self, db: Connection, record: Record, seq: int) -> None:
         """Let what waited for this copy go, with what the copy adds; what the copy refuses does not go."""
-        held = [
-            name
-            for (name,) in db.execute(
-                "SELECT l.instance FROM lane l JOIN delivery d ON d.lane = l.id "
-                "WHERE d.seq = ? AND d.state = 'waiting' AND d.code = ?",
-                (seq, AWAITING_COPY),
-            )
-        ]
-        if not held or record.copy is None:
-            return
+        rows = db.execute(
+            "SELECT l.instance, d.code FROM lane l JOIN delivery d ON d.lane = l.id "
+            "WHERE d.seq = ? AND d.state = 'waiting'",
+            (seq,),
+        ).fetchall()
+        first = db.execute("SELECT source, received_at FROM event WHERE seq = ?", (seq,)).fetchone()
+        if not rows or record.copy is None or first is None or first[0] == record.source:
+            return  # nothing waits, or a sender repeats itself
         now, copy = self._clock(), msgspec.json.decode(record.decision)
-        refused = {name: one for name in held if _refuses(one := copy["to"].get(name, ()))}
+        # of a destination that the copy was not asked for: what it says to the others
+        no = next((one for one in copy["to"].values() if _refuses(one)), ())
+        refused = {name: one for name, _ in rows if _refuses(one := copy["to"].get(name, no))}
+        held = [name for name, code in rows if code == AWAITING_COPY]
         for name, (_, _, reason, rule) in refused.items():
             db.execute(
                 "UPDATE delivery SET state = 'cancelled', next_at = NULL, code = ?, message = ?, changed_at = ? "
@@ -258,7 +259,10 @@ class Log:
         payload, clear = db.execute(
             "SELECT e.payload, c.data FROM event e LEFT JOIN clear c ON c.seq = e.seq WHERE e.seq = ?", (seq,)
         ).fetchone()
-        allowed = not refused and set(held) <= set(record.consented) and _agrees(record.copy, payload)
+        erased = _erased_at(db, self._people, record)
+        of_the_past = erased is not None and first[1] <= erased
+        allowed = held and not refused and not of_the_past and set(held) <= set(record.consented)
+        allowed = allowed and _agrees(record.copy, payload)
         if allowed and (filled := _filled_in(record.copy, payload, clear)) is not None:
             db.execute("UPDATE event SET payload = ? WHERE seq = ?", (filled[0], seq))
             _put_clear(db, seq, filled[1])
@@ -361,9 +365,17 @@ def _filled_in(
         return None
 
 
-def _agrees(copy: Copy, payload: bytes | None) -> bool:
+def _keeps_from_others(first: Mapping[str, Any], copy: Mapping[str, Any]) -> bool:
+    """Whether a destination that gets the first copy may not have what this one brings."""
+    return any(
+        ruling[0].startswith("send") and list(copy["to"].get(name, ())[:2]) == ["skipped", "consent"]
+        for name, ruling in first["to"].items()
+    )
+
+
+def _agrees(copy: Copy, payload: bytes | None, *, or_silent: bool = False) -> bool:
     try:
-        return payload is not None and copy.agrees(payload)
+        return payload is not None and copy.agrees(payload, or_silent=or_silent)
     except (Unopened, msgspec.DecodeError):
         return False
 

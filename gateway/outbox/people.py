@@ -77,6 +77,12 @@ def denial_of(db: Connection, whos: Iterable[int]) -> Denial | None:
     return both(decoded(row[0]) for row in rows if row is not None and row[0] is not None)
 
 
+def changed_at(db: Connection, whos: Iterable[int]) -> float | None:
+    """When something was last written down of the person, Unix seconds."""
+    rows = (db.execute("SELECT changed_at FROM person WHERE who = ?", (who,)).fetchone() for who in whos)
+    return max((row[0] for row in rows if row is not None), default=None)
+
+
 def erased_at(db: Connection, whos: Iterable[int]) -> float | None:
     """When the person was erased last, Unix seconds."""
     rows = (db.execute("SELECT erased_at FROM person WHERE who = ?", (who,)).fetchone() for who in whos)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.ingest.identify import identify as read
 from gateway.ingest.pipeline import faults
 from gateway.outbox import people, visits
-from gateway.privacy.withdrawal import Denial, said
+from gateway.privacy.withdrawal import Denial, Said, said
 from gateway.web.people import carry_out
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ async def identify(
 def _remember(db: Connection, told: list[Identified]) -> None:
     for one in told:
         erased = people.erased_at(db, one.draft.people)
-        if one.visit is not None and (erased is None or one.draft.event_time > erased):
-            visits.remember(db, one.visit)
+        if one.visit is None or (erased is not None and one.draft.event_time <= erased):
+            continue
+        withdrawn = people.denial_of(db, one.draft.people) is not None  # since it was read
+        visits.remember(db, replace(one.visit, told={}) if withdrawn else one.visit)
 
 
 async def _change_of_consent(service: Service, effective: Effective, one: Identified, now: float) -> None:
@@ -61,9 +64,17 @@ async def _change_of_consent(service: Service, effective: Effective, one: Identi
     gate = effective.door.gate
     vendors = {name: requirement.vendor for name, requirement in gate.requirements.items()}
     heard = said(one.draft.seen.consent, vendors, now, needs_gpc=gate.policy.needs_gpc)
-    known = service.outbox.denial(one.draft.people)
-    if (known or Denial()).after(heard) != (known or Denial()):
+    if await service.outbox.read(lambda db: _is_news(db, one, heard)):
         await carry_out(service, effective, one.draft.people, heard, now)
+
+
+def _is_news(db: Connection, one: Identified, heard: Said) -> bool:
+    """Whether it changes anything under one of the person's ids, and was not said before what is known of them."""
+    changed = people.changed_at(db, one.draft.people)
+    if changed is not None and one.draft.event_time <= changed:
+        return False
+    known = (people.denial_of(db, (who,)) or Denial() for who in one.draft.people)
+    return any(denial.after(heard) != denial for denial in known)
 
 
 def _result(index: int, one: Identified) -> dict[str, Any]:

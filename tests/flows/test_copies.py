@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ YES = {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization":
 NO = {**dict.fromkeys(YES, "denied"), "region": "DE"}
 AGENT, IP, FBP = "Mozilla/5.0 (X11; Linux x86_64)", "203.0.113.77", "fb.1.1795000000000.1098115397"
 BROWSER = BrowserHints(ip=IP, user_agent=AGENT, cookies={"_fbp": FBP})
+EMAIL = sha256(b"jane.doe@example.com").hexdigest()
 LABELS = ("page first", "server first")
 
 
@@ -213,3 +216,68 @@ def test_whatever_comes_in_whatever_order_nothing_goes_twice_or_against_a_no(wor
 
 def named(event: dict[str, Any], order_id: str) -> dict[str, Any]:
     return {**event, "custom_data": {**event["custom_data"], "order_id": order_id}}
+
+
+@pytest.mark.parametrize("order", LABELS)
+@pytest.mark.parametrize(
+    "denied",
+    [{"ad_storage": "denied"}, {"ad_personalization": "denied"}, {"ad_user_data": "granted", "ad_storage": None}],
+)
+def test_what_one_copy_does_not_allow_goes_with_neither(
+    world: Callable[..., World], order: str, denied: dict[str, str | None]
+) -> None:
+    """Of two different consents the first copy's stands, with its own fields alone."""
+    both = shop(world)
+    mine = {key: value for key, value in {**YES, **denied}.items() if value}
+    tell(both, order, page(), server(consent=mine))
+    both.deliver()
+    sent = json.dumps([one for found in both.arrived.values() for one in found])
+    from_page, from_server = "Cj0KCQ-made-up" in sent, EMAIL in sent
+    assert not (from_page and from_server)
+
+
+def test_a_copy_that_others_may_not_have_opens_nothing(world: Callable[..., World]) -> None:
+    """Google may have what the server allows, another what the page does: neither gets the other's fields."""
+    both = shop(world)
+    storage = {**dict.fromkeys(tuple(YES)[:3]), "ad_storage": "granted", "region": "DE"}
+    data = {"ad_user_data": "granted", "region": "DE"}
+    tell(both, "page first", page(consent={k: v for k, v in storage.items() if v}), server(consent=data))
+    both.deliver()
+    sent = json.dumps([one for found in both.arrived.values() for one in found])
+    assert not ("Cj0KCQ-made-up" in sent and EMAIL in sent)
+
+
+def test_a_sender_that_repeats_itself_is_not_the_other_copy(world: Callable[..., World]) -> None:
+    both = shop(world)
+    both.post(server())
+    both.post(server())
+    assert {code for _, code in both.states().values()} == {"awaiting_copy"}
+    both.post(page(), through="web", hints=BROWSER)
+    both.deliver()
+    (meta,) = both.arrived["meta"]
+    assert meta["user_data"]["fbp"] == FBP
+
+
+def test_a_no_stops_what_is_to_be_tried_again(world: Callable[..., World]) -> None:
+    both = shop(world, wait="10ms")
+    both.post(server())
+    both.outbox.write_blocking(lambda db: db.execute("UPDATE delivery SET code = 'timeout', next_at = next_at + 60"))
+    both.post(page(consent=NO), through="web", hints=BROWSER)
+    assert {state for state, _ in both.states().values()} == {"cancelled"}
+
+
+def test_a_test_and_a_real_order_do_not_mix(world: Callable[..., World]) -> None:
+    both = shop(world)
+    tell(both, "page first", page(), server(test=True))
+    both.deliver()
+    (meta,) = both.arrived["meta"]
+    assert "em" not in meta["user_data"]
+
+
+def test_an_amount_keeps_its_own_currency(world: Callable[..., World]) -> None:
+    both = shop(world)
+    bare = page(custom_data={"order_id": "1", "value": 59.9})
+    tell(both, "page first", bare, server(custom_data={"order_id": "1", "value": 70, "currency": "USD", "tax": 5}))
+    with both.outbox.reading() as db:
+        payload = json.loads(db.execute("SELECT payload FROM event").fetchone()[0])
+    assert payload["custom_data"] == {"order_id": "1", "value": 59.9, "tax": 5}

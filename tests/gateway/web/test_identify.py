@@ -168,3 +168,32 @@ async def test_what_no_destination_may_have_is_not_remembered(site: Site, servic
     await site.identify({"user_data": JANE, "consent": GRANTED})
     assert b"digests.email" not in site.rows()
     assert b"digests.phone" in site.rows()
+
+
+async def test_an_old_consent_does_not_lift_a_newer_denial(site: Site) -> None:
+    await site.identify({"user_data": {"external_id": "u-1"}, "consent": {"ad_user_data": "denied"}})
+    day_ago = site.service.effective.door.now() - 86_400
+    await site.identify({"user_data": {"external_id": "u-1"}, "consent": GRANTED, "event_time": day_ago})
+    assert (await site.track("1", user_data={"external_id": "u-1"}))["destinations"] == {"acme": "skipped:consent"}
+
+
+async def test_a_denial_that_is_known_of_one_id_is_written_for_the_others(site: Site) -> None:
+    await site.identify({"user_data": {"external_id": "u-1"}, "consent": {"ad_user_data": "denied"}})
+    both = {"external_id": "u-1", "email": JANE["email"]}
+    await site.identify({"user_data": both, "consent": {"ad_user_data": "denied"}})
+    assert (await site.track("1", user_data={"email": JANE["email"]}))["destinations"] == {"acme": "skipped:consent"}
+
+
+async def test_nothing_is_told_of_whoever_has_taken_consent_back(site: Site) -> None:
+    await site.identify({"user_data": JANE, "consent": {"ad_storage": "denied"}})
+    page = {"user_data": {**JANE, "gclid": "made-up-click"}, "consent": {**GRANTED, "ad_storage": "granted"}}
+    await site.identify(page, hints=BrowserHints(ip="203.0.113.7"))
+    assert b"made-up-click" not in site.rows()
+    assert b"203.0.113" not in site.rows()
+
+
+async def test_a_browser_that_another_address_uses_says_nothing_of_the_first(site: Site) -> None:
+    await site.identify({"user_data": JANE, "consent": GRANTED})
+    await site.track("1", user_data={"anonymous_id": "a-1", "email": "other@example.com"})
+    assert not any(label.startswith("phone:") for label in site.stored("1")["digests"])
+    assert not any(path.startswith("digests.") for path in site.stored("1").get("joined", {}))
