@@ -20,6 +20,7 @@ from gateway.ingest.formats.webhook import (
     Unused,
     amount,
     count_of,
+    currency_of,
     fits,
     longest,
     moment,
@@ -242,7 +243,7 @@ def _money(order: Mapping[str, Any], source: Source) -> dict[str, Any]:
         shipping = total_of(shop_money(one, "price")[0] for one in parts(order.get("shipping_lines")))
     return {
         "value": amount(shop_money(order, "total_price")[0]),
-        "currency": text(order.get("currency"), 3),
+        "currency": currency_of(order.get("currency")),
         "tax": amount(shop_money(order, "total_tax")[0]),
         "shipping": amount(shipping),
         "discount": amount(shop_money(order, "total_discounts")[0]),

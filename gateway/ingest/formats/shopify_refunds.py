@@ -8,7 +8,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from gateway.ingest.formats.webhook import LONGEST_ID, Event, amount, moment, number_of, part, parts, said, text
+from gateway.ingest.formats.webhook import (
+    LONGEST_ID,
+    Event,
+    amount,
+    currency_of,
+    moment,
+    number_of,
+    part,
+    parts,
+    said,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +38,7 @@ def of_order(order: Mapping[str, Any], purchase: Event) -> list[Event]:
     for refund in sorted(parts(order.get("refunds")), key=lambda one: number_of(one.get("id")) or Decimal(0)):
         if left is not None:
             left = max(left - _given_back(refund)[0], Decimal(0))
-        if made := event(refund, said(original), left, text(order.get("currency"), 3)):
+        if made := event(refund, said(original), left, currency_of(order.get("currency"))):
             found.append(said({**made, "user_data": who, "consent": purchase.get("consent")}))
     return found
 
@@ -48,7 +59,7 @@ def event(
         "refund_id": number,
         "value": amount(value),
         "remaining_value": amount(left) if left is not None else None,
-        "currency": text(said_currency, 3) or currency,
+        "currency": currency_of(said_currency) or currency,
     }
     return said(
         {

@@ -17,6 +17,7 @@ from gateway.ingest.formats.webhook import (
     Outcome,
     Unused,
     amount,
+    currency_of,
     fits,
     page_of,
     part,
@@ -129,7 +130,7 @@ def _refund(charge: Mapping[str, Any], before: Mapping[str, Any], body: Mapping[
     )
     if refunded is None or refunded <= (earlier or 0):
         return Unused("nothing_given_back", "no money was given back")
-    currency = text(charge.get("currency"), 3)
+    currency = currency_of(charge.get("currency"))
     metadata = part(charge.get("metadata"))
     order = text(metadata.get("order_id"), LONGEST_ID) or text(_id(charge.get("payment_intent")), LONGEST_ID)
     listed = parts(part(charge.get("refunds")).get("data"))
@@ -184,7 +185,7 @@ def _person(details: Mapping[str, Any], customer: Any, email: Any) -> dict[str, 
 
 
 def _money(session: Mapping[str, Any]) -> dict[str, Any]:
-    currency, details = text(session.get("currency"), 3), part(session.get("total_details"))
+    currency, details = currency_of(session.get("currency")), part(session.get("total_details"))
     return said(
         {
             "value": _major(_whole(session.get("amount_total")), currency),

@@ -66,6 +66,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d
 #: Segments of an address behind which stands what opens somebody's order.
 _BEFORE_SECRETS = ("orders", "checkouts")
 
+_CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
+
 
 def signed_base64(secret: str, data: bytes, given: bytes) -> bool:
     """Whether this is HMAC-SHA-256 of the data, in Base64. Its time says nothing of how near a wrong one came."""
@@ -103,6 +105,12 @@ def text(value: Any, most: int = 512) -> str | None:
         return None
     found = value.replace("\0", "").strip()
     return found if 0 < len(found) <= most else None
+
+
+def currency_of(value: Any) -> str | None:
+    """A currency's code; `None` if it has not the form of one."""
+    found = text(value, 3)
+    return found if found is not None and _CURRENCY.fullmatch(found) else None
 
 
 def number_of(value: Any) -> Decimal | None:

@@ -19,6 +19,7 @@ from gateway.ingest.formats.webhook import (
     Unused,
     amount,
     count_of,
+    currency_of,
     fits,
     longest,
     moment,
@@ -193,7 +194,7 @@ def _money(order: Mapping[str, Any], source: Source) -> dict[str, Any]:
     codes = [one.get("code") for one in parts(order.get("coupon_lines"))]
     return {
         "value": amount(order.get("total")),
-        "currency": text(order.get("currency"), 3),
+        "currency": currency_of(order.get("currency")),
         "tax": amount(order.get("total_tax")),
         "shipping": amount(order.get("shipping_total")),
         "discount": amount(order.get("discount_total")),

@@ -10,7 +10,17 @@ from gateway import schema
 from gateway.config import Source, tables
 from gateway.ingest.formats import shopify, stripe, woocommerce
 from gateway.ingest.formats.attributes import read
-from gateway.ingest.formats.webhook import Asked, Erase, Orders, Unused, amount, page_of, signed_base64, text
+from gateway.ingest.formats.webhook import (
+    Asked,
+    Erase,
+    Orders,
+    Unused,
+    amount,
+    currency_of,
+    page_of,
+    signed_base64,
+    text,
+)
 from tests.gateway.ingest.formats.shop_payloads import (
     base64_signature,
     shopify_checkout,
@@ -206,3 +216,11 @@ def test_what_does_not_say_yes_says_no(value, flag):
 def test_a_string_that_is_too_long_counts_as_one_that_cannot_be_read():
     found = read([("consent_gpp", "D" * 9000), ("consent_gpp_sid", "7,x"), ("consent_region", "Bavaria")]).consent
     assert found == {"gpp": "unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("value", "made"),
+    [("EUR", "EUR"), ("usd", "usd"), ("E1R", None), ("EU", None), (978, None), ("ÄÖÜ", None), (None, None)],
+)
+def test_what_has_not_the_form_of_a_currency_is_left_out(value, made):
+    assert currency_of(value) == made
