@@ -112,7 +112,9 @@ def _session(session: Mapping[str, Any], body: Mapping[str, Any], source: Source
         "event_source_url": page_of(session.get("success_url")),
         "user_data": people(
             _person(part(session.get("customer_details")), session.get("customer"), session.get("customer_email")),
-            user_data({"subscription_id": _id(session.get("subscription")), "language": _locale(session)}),
+            user_data(
+                {"subscription_id": text(_id(session.get("subscription")), LONGEST_ID), "language": _locale(session)}
+            ),
             noted.user_data,
         ),
         "custom_data": {"order_id": order, **_money(session)},

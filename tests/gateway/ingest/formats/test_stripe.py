@@ -189,3 +189,13 @@ def test_what_was_signed_long_ago_is_old(age, old):
 @pytest.mark.parametrize("given", [b"", b"v1=00", b"t=,v1=00", b"t=x,v1=00", b"t=" + b"9" * 400])
 def test_a_header_without_a_time_is_old(given):
     assert is_old({b"stripe-signature": given}, 1_764_234_000.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("sub_1", "sub_1"), ({"id": "sub_1"}, "sub_1"), (["sub_1"], None), ({}, None)]
+)
+def test_a_subscription_is_named_by_its_id_alone(given, kept):
+    """It comes as an id or, expanded, as an object."""
+    body = stripe_event("checkout.session.completed", stripe_session(subscription=given))
+    made = translate("checkout.session.completed", body, Source(name="shop", kind="stripe"))
+    assert made.events[0]["user_data"].get("subscription_id") == kept
