@@ -112,6 +112,8 @@ def _is_left(path: str, payload: Mapping[str, Any], clear: Mapping[str, str]) ->
     head, _, key = path.partition(".")
     if head == "user_data":
         return key in payload["user_data"] or key in clear
+    if head == "digests":
+        return any(label.partition(":")[0] == key for label in payload["digests"])
     return head != "event_source_url" or head in payload
 
 

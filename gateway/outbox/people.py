@@ -281,10 +281,9 @@ def _check_of(key: bytes) -> int:
 
 
 def _in_use(db: Connection) -> bool:
-    return any(
-        db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
-        for table in ("person", "intake WHERE people IS NOT NULL")
-    )
+    there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = ("person", "intake WHERE people IS NOT NULL", *(("visit",) if "visit" in there else ()))
+    return any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)
 
 
 def _read_key(path: Path) -> bytes | None:

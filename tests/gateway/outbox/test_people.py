@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from gateway.model.delivery import State
 from gateway.model.errors import OutboxError
-from gateway.outbox import Outbox, engine, lanes, ledger, people, queries, sqlite
+from gateway.outbox import Outbox, engine, lanes, ledger, people, queries, sqlite, visits
 from gateway.outbox.engine import connect
 from gateway.outbox.erasure import erase
 from gateway.outbox.people import People, key_path
+from gateway.privacy.visits import Key, Told, Visit
 from gateway.privacy.withdrawal import Denial, Said
 
 
@@ -55,6 +56,16 @@ class TestKey:
         with pytest.raises(OutboxError, match="the key by which people are found"):
             Outbox(outbox.path)
         assert not key_path(outbox.path).exists()
+
+    def test_lost_while_a_visit_is_known_by_it_stops_the_start(self, opened):
+        outbox = opened()
+        told = {"user_data.gclid": Told("made-up", 1.0, "web")}
+        visit = Visit([Key("cart_token", of(1), 1)], told, 2e9, 86_400.0, 86_400.0)
+        outbox.write_blocking(lambda db: visits.remember(db, visit))
+        outbox.close()
+        key_path(outbox.path).unlink()
+        with pytest.raises(OutboxError, match="the key by which people are found"):
+            Outbox(outbox.path)
 
     def test_another_one_stops_the_start(self, opened, record, put):
         outbox = opened()

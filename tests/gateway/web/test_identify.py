@@ -65,6 +65,7 @@ async def test_digests_join_later_events_of_the_same_person(site: Site, by: str)
     found = site.stored("1")
     assert [made for label, made in found["digests"].items() if label.startswith("email:")] == [[EMAIL]]
     assert by == "email" or found["joined"]["digests.email"]["by"] == by
+    assert "digests.phone" not in found.get("joined", {})  # no destination asks for it
     await site.track("2", user_data={"external_id": "somebody else"})
     assert not any(label.startswith("email:") for label in site.stored("2")["digests"])
 
