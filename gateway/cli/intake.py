@@ -110,9 +110,14 @@ class Intake:
         """Run, with progress on a terminal; an interrupt ends it after the batch that is under way."""
         with self._progress() as progress, _interrupts(run):
             if progress is not None:
-                task = progress.add_task("", total=self.file.size, rows=0, refused=0)
+                task = progress.add_task("", total=self.file.size, rows=0, rate=0.0, refused=0)
+                began, before = time.monotonic(), run.tally.rows
                 run.moved = lambda tally: progress.update(
-                    task, completed=self.file.position, rows=tally.rows, refused=tally.rejected
+                    task,
+                    completed=self.file.position,
+                    rows=tally.rows,
+                    rate=(tally.rows - before) / max(time.monotonic() - began, 0.001),
+                    refused=tally.rejected,
                 )
             return await run.run(found.rows)
 
@@ -122,12 +127,20 @@ class Intake:
             yield None
             return
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         shown = (
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[rows]:,} rows, {task.fields[refused]:,} refused"),
+            DownloadColumn(),
+            TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s, {task.fields[refused]:,} refused"),
             TimeRemainingColumn(),
         )
         with Progress(*shown, console=Console(stderr=True), transient=True) as progress:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.outbox.engine import Connection
 
 #: Rows in one batch: what a running gateway waits for while a batch is written, a few milliseconds.
-BATCH = 500
+BATCH = 100
 #: Rows after which others have their turn.
 SLICE = 25
 #: The products' place in the event.
