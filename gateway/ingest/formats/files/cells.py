@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -11,7 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from gateway.ingest.decode import line_value
 from gateway.ingest.formats.files.places import Kind
+from gateway.model.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +51,7 @@ _ISO = re.compile(
     re.ASCII,
 )
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
-_UNIX = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_UNIX = re.compile(r"-?\d{1,20}(?:\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,11 @@ class Manner:
         raise Unread("bad_format", "expected yes or no, true or false, 1 or 0")
 
     def json(self, text: str, now: float) -> Any:
-        """JSON in a cell."""
-        try:
-            return json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            raise Unread("malformed_json", "expected JSON in the cell") from None
+        """JSON in a cell, read as strictly as a body."""
+        found = line_value(text.encode())
+        if isinstance(found, Fault):
+            raise Unread(found.code, "expected JSON in the cell")
+        return found
 
     def time(self, text: str, now: float) -> float:
         """A time as Unix seconds."""
@@ -188,12 +189,8 @@ class Manner:
 
     def several(self, text: str, now: float) -> Any:
         """One text or several."""
-        if text.startswith("["):
-            try:
-                found = json.loads(text)
-            except (ValueError, RecursionError):
-                return text
-            return found if isinstance(found, list) else text
+        if text.startswith("[") and isinstance(found := line_value(text.encode()), list):
+            return found
         if not self.between or self.between not in text:
             return text
         return [one for part in text.split(self.between) if (one := part.strip())]
@@ -228,7 +225,3 @@ def zone_of(name: str) -> tzinfo:
 def _number(text: str) -> float:
     seconds = float(text)
     return int(seconds) if seconds.is_integer() else seconds
-
-
-def _no_constant(_: str) -> Any:
-    raise ValueError

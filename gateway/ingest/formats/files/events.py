@@ -160,7 +160,7 @@ class Translator:
             if found is None and isinstance(entry, dict) and depth:
                 yield from self._keys(line, entry, f"{name}.", depth - 1, troubles)
             elif found is None:
-                troubles.append(Trouble(line, shown(name, 0), "", "unknown_column", what_to_do(name)))
+                troubles.append(Trouble(line, shown(name), "", "unknown_column", what_to_do(name)))
             else:
                 for one in found:
                     yield one._replace(name=name), entry

@@ -176,6 +176,8 @@ def what_to_do(name: str) -> str:
     return f"say its path in `columns` (`custom_data.…` for one of your own), or name it in `ignore`{meant}"
 
 
-def shown(name: str, index: int) -> str:
-    """A column's name as messages may show it, else its number from 1."""
-    return name.strip() if name.strip() and _SHOWABLE.fullmatch(name.strip()) else f"column {index + 1}"
+def shown(name: str, index: int | None = None) -> str:
+    """A column's name as messages may show it, else its number from 1, if it has one."""
+    if name.strip() and _SHOWABLE.fullmatch(name.strip()):
+        return name.strip()
+    return "a key" if index is None else f"column {index + 1}"

@@ -61,6 +61,7 @@ def test_today_without_a_time_is_not_in_the_future():
         ("2026-11-20 25:00", "bad_format"),
         ("2026-11-20 14:03 Europe/Atlantis", "bad_format"),
         ("yesterday", "bad_format"),
+        ("9" * 400, "bad_format"),
     ],
 )
 def test_times_that_could_be_another_time_are_refused(text, code):
@@ -117,7 +118,9 @@ def test_other_kinds():
     assert manner.value(place("custom_data.order_id"), "007", NOW) == "007"
     assert refused(manner.value, place("consent.gpc"), "maybe", NOW) == "bad_format"
     assert refused(manner.value, place("custom_data.num_items"), "3.5", NOW) == "wrong_type"
-    assert refused(manner.value, place("custom_data.contents"), "[NaN]", NOW) == "malformed_json"
+    for text in ("[NaN]", "[1e400]", "[" * 10_000, "["):
+        assert refused(manner.value, place("custom_data.contents"), text, NOW) in ("malformed_json", "too_deep")
+    assert manner.value(place("user_data.email"), "[NaN]", NOW) == "[NaN]"
 
 
 @given(st.sampled_from(sorted(places())), st.text(min_size=1), st.sampled_from([None, "point", "comma"]))

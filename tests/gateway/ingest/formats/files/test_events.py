@@ -297,6 +297,8 @@ def test_objects_of_another_shape_by_a_mapping():
     }
     refused = made.translate([Row(1, {**row, "secret": "x"})], NOW)
     assert [(one.column, one.code) for one in refused.troubles] == [("secret", "unknown_column")]
+    refused = made.translate([Row(1, {**row, "jane.doe@example.com": "x"})], NOW)
+    assert [(one.column, one.code) for one in refused.troubles] == [("a key", "unknown_column")]
 
 
 CELLS = st.text(max_size=12) | st.sampled_from(["1", "2026-11-20", "yes", "granted", "a@example.com", "[]", '{"a": 1}'])
