@@ -47,6 +47,7 @@ write_key = "{write_key}"
 # region = "DE"                        # only if all visitors are from there
 # default_country = "DE"               # for phone numbers written without one
 # dedup_group = "shop"                 # sources of one group share their duplicates
+# browser = {{ cookies = ["_fbc"] }}     # what the browser snippet's answers set: docs/doors/browser.md
 # conversions_api = {{ pixel_id = "1234567890" }}      # Meta's own format: pixels that the key may post to; absent: any
 # measurement_protocol = {{ measurement_id = "G-ABC123" }} # GA4's formats: the stream, by which a page's tag is known
 # segment = {{ events = {{ "Quiz Finished" = "Lead" }} }} # Segment's SDKs: docs/doors/segment.md

@@ -4,6 +4,7 @@
 known; `settings` checks the document against the schema and the plugins and gives it shape. `load` does all three.
 """
 
+from gateway.config.cookies import BrowserCookies
 from gateway.config.loading import CONFIG_SCHEMA, load, settings
 from gateway.config.reading import Document, read
 from gateway.config.segment import Segment, plain
@@ -26,6 +27,7 @@ __all__ = [
     "CONFIG_SCHEMA",
     "EXAMPLE_KEYS",
     "REDACTED",
+    "BrowserCookies",
     "ConsentSettings",
     "Document",
     "Instance",

@@ -22,6 +22,7 @@ TABLES = (
     ("[sources.NAME]", "source", ""),
     ("[sources.NAME.conversions_api]", "source", "conversions_api"),
     ("[sources.NAME.measurement_protocol]", "source", "measurement_protocol"),
+    ("[sources.NAME.browser]", "source", "browser"),
     ("[sources.NAME.segment]", "source", "segment"),
     ("[consent]", "consent", ""),
     ('[consent.regions."CODE"]', "region_rule", ""),

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gateway.config.cookies import BrowserCookies
 from gateway.config.segment import Segment
 from gateway.plugin.destination import Destination, FollowUp, Retry
 from gateway.privacy.consent import SHIPPED_REGIONS, Policy, RegionRule, Requirement
@@ -137,6 +138,8 @@ class Source:
     ga_events: Mapping[str, str | bool] = field(default_factory=dict)
     #: How it reads calls of the Segment tracking API.
     segment: Segment = field(default_factory=Segment)
+    #: The cookies of its pages.
+    browser: BrowserCookies = field(default_factory=BrowserCookies)
 
     @property
     def dedup_scope(self) -> str:

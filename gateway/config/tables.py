@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import values
+from gateway.config.cookies import browser
 from gateway.config.segment import segment
 from gateway.config.settings import ConsentSettings, OutboxSettings, Privacy, Server, Source
 from gateway.privacy.consent import SHIPPED_REGIONS, RegionRule
@@ -155,6 +156,7 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         measurement_ids=_several(table["measurement_protocol"].get("measurement_id", ())),
         ga_events=table["measurement_protocol"].get("events", {}),
         segment=segment(table["segment"]),
+        browser=browser(table["browser"], faults, (*at, "browser")),
     )
 
 

@@ -1,4 +1,4 @@
-"""The fifth stage: from here on, personal data in the clear no longer exists."""
+"""The sixth stage: from here on, personal data in the clear no longer exists."""
 
 from __future__ import annotations
 

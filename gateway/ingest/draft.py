@@ -29,6 +29,10 @@ class BrowserHints:
     cookies: Mapping[str, str] = field(default_factory=dict)
     #: The header `Sec-GPC: 1` was there.
     gpc: bool = False
+    #: The visitor's id, by the gateway's cookie.
+    visitor: str | None = None
+    #: Keys of `user_data` → the click ids that the visit came with.
+    landing: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recall(Protocol):

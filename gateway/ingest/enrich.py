@@ -1,4 +1,4 @@
-"""The third stage: ids, click ids, money in one form, personal data out of URLs and free fields."""
+"""The fourth stage: ids, click ids, money in one form, personal data out of URLs and free fields."""
 
 from __future__ import annotations
 
@@ -173,10 +173,10 @@ def _click_ids(draft: Draft, allowed: bool) -> None:
     if "fbp" in user_data and not valid_fbp(user_data["fbp"]):
         draft.warn("/user_data/fbp", "not_normalisable", "expected fb.<index>.<milliseconds>.<number>: left out")
         del user_data["fbp"]
-    cookies = draft.hints.cookies if draft.hints is not None else {}
-    if cookies or "fbclid" in user_data or (url and "?" in url):
+    cookies, landing = (draft.hints.cookies, draft.hints.landing) if draft.hints is not None else ({}, {})
+    if cookies or landing or "fbclid" in user_data or (url and "?" in url):
         # the event's own time, so that a repeat of the event says the same
-        user_data.update(click_ids(user_data, url, cookies, draft.event_time))
+        user_data.update(click_ids(user_data, url, cookies, draft.event_time, landing))
         user_data.pop("fbclid", None)
 
 

@@ -1,4 +1,4 @@
-"""The fourth stage: which destinations may have the event. Consent, routing, names, age and test mode, in one answer.
+"""The fifth stage: which destinations may have the event. Consent, routing, names, age and test mode, in one answer.
 
 Most events are alike in all of that, so that whole answers are kept and looked up.
 """

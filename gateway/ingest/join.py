@@ -1,4 +1,4 @@
-"""The second stage: what a visit told joins an event of the same visitor that comes without it.
+"""The third stage: what a visit told joins an event of the same visitor that comes without it.
 
 What joins counts as if the sender had said it: the stages behind this one judge it as they judge all else.
 """
@@ -94,7 +94,8 @@ def _fill(draft: Draft, told: Mapping[str, tuple[str, Told]]) -> None:
 def _from_browser(draft: Draft, user_data: Mapping[str, Any]) -> set[str]:
     """Keys that the next stage will fill in from the request and the page's address."""
     hints, url = draft.hints, draft.raw.get("event_source_url")
-    found = set(click_ids(user_data, url, hints.cookies if hints is not None else {}, draft.event_time))
+    cookies, landing = (hints.cookies, hints.landing) if hints is not None else ({}, {})
+    found = set(click_ids(user_data, url, cookies, draft.event_time, landing))
     if hints is not None:
         found |= {"client_ip_address"} if hints.ip else set()
         found |= {"client_user_agent"} if hints.user_agent else set()

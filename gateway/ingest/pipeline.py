@@ -1,4 +1,4 @@
-"""The door's sentence: validate, join, enrich, consent, hash, record. All doors share it."""
+"""The door's sentence: validate, recognise, join, enrich, consent, hash, record. All doors share it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.ingest.misplaced import refuse_misplaced
 from gateway.ingest.recall import recall
 from gateway.ingest.record import record
 from gateway.ingest.validate import validate
+from gateway.ingest.visitor import recognise
 from gateway.model.errors import EventInvalid, Fault
 from gateway.privacy.hashing import DigestPlan
 from gateway.privacy.identity import unasked
@@ -32,7 +33,7 @@ Stage: TypeAlias = Callable[[Draft, Setup], None]
 
 #: The stages in their order. A stage of your own goes between `enrich` and `gate`: it may change the draft and warn, or
 #: raise `EventInvalid`.
-STAGES: tuple[Stage, ...] = (validate, join, enrich, gate, digest, recall)
+STAGES: tuple[Stage, ...] = (validate, recognise, join, enrich, gate, digest, recall)
 
 #: Refused events of one body of which all faults are told; of the others the first, as an explanation costs more than
 #: an event.
@@ -51,6 +52,9 @@ class Taken(NamedTuple):
     draft: Draft
     record: Record | None
     errors: tuple[Fault, ...] = ()
+
+
+Observe: TypeAlias = Callable[[Sequence[Taken]], None]
 
 
 class Door:
@@ -123,11 +127,18 @@ class Door:
             wrong += taken[-1].record is None
         return taken
 
-    async def accept(self, body: Body, source: Source, hints: BrowserHints | None = None) -> dict[str, Any]:
-        """Take a body's events in and store them. Returns the answer to the sender once they are on disk."""
+    async def accept(
+        self, body: Body, source: Source, hints: BrowserHints | None = None, observe: Observe | None = None
+    ) -> dict[str, Any]:
+        """Take a body's events in and store them. Returns the answer to the sender once they are on disk.
+
+        `observe` is shown before what the stages made of them.
+        """
         if self._outbox is None:
             raise RuntimeError("this door has no outbox behind it")
         taken = await self.take_all(body, source, hints)
+        if observe is not None:
+            observe(taken)
         records = [one.record for one in taken if one.record is not None]
         appended = await self._outbox.append(records) if records else []
         return answer(taken, appended, to_browser=hints is not None)

@@ -116,13 +116,20 @@ def ids_from_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
 
 
 def click_ids(
-    user_data: Mapping[str, Any], url: str | None, cookies: Mapping[str, str], first_seen_s: float
+    user_data: Mapping[str, Any],
+    url: str | None,
+    cookies: Mapping[str, str],
+    first_seen_s: float,
+    landing: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What URL and cookies add to `user_data`, `fbc` included. What the sender gave stands; the URL is the newer click.
 
+    `landing`: what the visit came with, by `landed`; newer than cookies, older than the URL.
     `first_seen_s`: the event's time in Unix seconds, so that a repeat of the event builds the same `fbc`.
     """
     found = ids_from_cookies(cookies) if cookies else {}
+    if landing:
+        found |= landing
     if url:
         found |= click_ids_from_url(url)
     if found:
@@ -130,6 +137,14 @@ def click_ids(
     fbclid = user_data.get("fbclid") or found.get("fbclid")
     if isinstance(fbclid, str) and not user_data.get("fbc"):
         found["fbc"] = fbc_for(fbclid, found.get("fbc"), first_seen_s)
+    return found
+
+
+def landed(query: str, cookies: Mapping[str, str], at_s: float) -> dict[str, str]:
+    """Keys of `user_data` for the click ids in the query that a visit began with at `at_s`; of `fbclid`, `fbc`."""
+    found = click_ids_from_url(f"?{query}")
+    if fbclid := found.pop("fbclid", None):
+        found["fbc"] = fbc_for(fbclid, cookies.get("_fbc"), at_s)
     return found
 
 

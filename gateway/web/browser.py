@@ -5,15 +5,18 @@ The page's own key is public, so that the page's origin counts as well; who the 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from gateway.ingest.decode import JSON, Body, read_body
 from gateway.ingest.draft import BrowserHints
 from gateway.ingest.formats.segment import PATHS as SEGMENT
+from gateway.ingest.formats.snippet import Envelope, straight, unwrap
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading, Receive
 from gateway.web.client import client_address
+from gateway.web.cookies import FIRST_PARTY, Jar
 from gateway.web.doors import content_type, send_answer
 from gateway.web.keys import Kind, key_in
 from gateway.web.problem import ANSWER_HEADERS, Headers, Send, send_problem
@@ -72,13 +75,23 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
     with Reading(scope, receive, service.budget, limit, service.pace) as reading:
         data = await reading.plain(headers)
         body = read_body(data, body_type(headers), "", max_bytes=limit, max_events=server.max_events)
-        key, body = take_key(body, server.max_events)
+        key, body, envelope = take_key(body, server.max_events)
         source = effective.keys.source(key_in(headers) or query_key(scope) or key, Kind.PUBLIC)
         if not may_use(origin, source.origins):
             raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
         hints = browser_hints(pairs, peer(scope), server.trusted_proxies)
-        answer = await service.accept(effective, body, source, "collect", scope, hints)
-    await send_answer(send, answer, cors)
+        if envelope is None:
+            answer, more = await service.accept(effective, body, source, "collect", scope, hints), []
+        else:
+            first_party = headers.get(b"sec-fetch-site", b"") in FIRST_PARTY and origin in source.origins
+            jar = Jar(source.browser, envelope, hints.cookies, first_party, time.time())
+            body = Body(straight(body.events, envelope, jar.now), body.odd)
+            hints = jar.hints(hints, cookies([envelope.cookies]))
+            answer = await service.accept(effective, body, source, "collect", scope, hints, jar.observe)
+            more = jar.headers()
+            if told := jar.told():
+                answer["visitor"] = told
+    await send_answer(send, answer, [*cors, *more])
 
 
 def may_use(origin: str, allowed: Iterable[str]) -> bool:
@@ -108,21 +121,23 @@ async def preflight(send: Send, cors: Headers) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def take_key(body: Body, max_events: int) -> tuple[bytes | None, Body]:
+def take_key(body: Body, max_events: int) -> tuple[bytes | None, Body, Envelope | None]:
     """The key in a body, `{"key": …, "events": […]}` or beside an event's own fields, and the body without it.
+
+    The snippet's envelope, if that is what the events came in.
 
     Raises `RequestRefused` for a list that is empty or too long.
     """
     if len(body.events) != 1 or not isinstance(body.events[0], dict) or "key" not in body.events[0]:
-        return None, body
+        return None, body, None
     event = dict(body.events[0])
     key = event.pop("key")
-    events = event["events"] if list(event) == ["events"] and isinstance(event["events"], list) else [event]
+    envelope, events = unwrap(event) or (None, [event])
     if not events:
         raise RequestRefused(400, "no_events", "the body holds no event")
     if len(events) > max_events:
         raise RequestRefused(413, "too_many_events", f"at most {max_events} events in one request")
-    return (key.encode("utf-8", "replace") if isinstance(key, str) else None), Body(events, body.odd)
+    return (key.encode("utf-8", "replace") if isinstance(key, str) else None), Body(events, body.odd), envelope
 
 
 def browser_hints(pairs: Headers, peer: str | None, trusted: Sequence[Network]) -> BrowserHints:

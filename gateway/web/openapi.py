@@ -320,6 +320,7 @@ def _paths() -> Node:
             "post": _door("collectEvents", "Events from a browser", 202, "Answer", {**beacon, **lines}, _PUBLIC),
             "options": _preflight("collectPreflight"),
         },
+        "/collect.js": {"get": _get("getSnippet", "The browser snippet", "text/javascript")},
         "/v1/consent": {
             "post": _about("changeConsent", "A person's consent changed", "ConsentChange", "ConsentChanged", _PUBLIC),
             "options": _preflight("consentPreflight"),

@@ -11,6 +11,7 @@ import msgspec
 from gateway.delivery.ends import Ended
 from gateway.delivery.stopping import stop_all
 from gateway.ingest.about import About, read_about, read_object
+from gateway.ingest.draft import BrowserHints
 from gateway.ingest.gate import parse_consent
 from gateway.ingest.pipeline import faults
 from gateway.ingest.problem import RequestRefused
@@ -22,7 +23,8 @@ from gateway.outbox import people, standing
 from gateway.outbox.erasure import Erased, erase
 from gateway.privacy.withdrawal import Denial, Said, said
 from gateway.web.body import Reading, Receive
-from gateway.web.browser import MAX_BYTES, body_type, cors_of, may_use, preflight, query_key
+from gateway.web.browser import MAX_BYTES, body_type, browser_hints, cors_of, may_use, preflight, query_key
+from gateway.web.cookies import ended, visitor_of
 from gateway.web.doors import content_type
 from gateway.web.keys import Kind, key_in
 from gateway.web.problem import ANSWER_HEADERS, JSON, Headers, Send, send_json
@@ -61,10 +63,22 @@ async def post_consent(service: Service, scope: Scope, receive: Receive, send: S
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         if kind is Kind.PUBLIC and not may_use(origin, source.origins):
             raise RequestRefused(403, "origin_not_allowed", "this origin is not among the source's origins")
+        hints = browser_hints(pairs, None, ()) if kind is Kind.PUBLIC else BrowserHints()
+        body = _with_visitor(body, visitor_of(source.browser, hints.cookies))
         about = read_about(body, service.outbox.key, source.default_country, consent=True)
-        gpc = kind is Kind.PUBLIC and headers.get(b"sec-gpc", b"").strip() == b"1"
-        answer = await _remember(service, effective, about, source, public=kind is Kind.PUBLIC, gpc=gpc)
-    await send_json(send, 200, JSON, _encode(answer), cors)
+        answer = await _remember(service, effective, about, source, public=kind is Kind.PUBLIC, gpc=hints.gpc)
+    # the id ends with the consent: what comes after a new one is not held by what was denied before it
+    seen = effective.door.gate.consent_of(about.consent, hints, source, time.time())
+    over = ended(source.browser, hints.cookies, ids=not seen.click_ids)
+    await send_json(send, 200, JSON, _encode(answer), [*cors, *over])
+
+
+def _with_visitor(body: dict[str, Any], visitor: str | None) -> dict[str, Any]:
+    """The body with the visitor whom the request's cookie names, unless it names one itself."""
+    who = body.get("user_data", {})
+    if visitor is None or not isinstance(who, dict) or "anonymous_id" in who:
+        return body
+    return {**body, "user_data": {**who, "anonymous_id": visitor}}
 
 
 async def _remember(

@@ -15,6 +15,7 @@ from gateway.web.events import validate
 from gateway.web.openapi import encoded
 from gateway.web.problem import FAILED_S, FULL_S, Json, Later, Problem
 from gateway.web.segment import SETTINGS, get_settings
+from gateway.web.snippet import get_snippet
 from gateway.web.webhooks import post_webhook
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ async def openapi(_request: Request) -> Response:
 ROUTES = (
     Route("/v1/validate", validate, methods=["POST"]),
     Route("/webhooks/{source}", post_webhook, methods=["POST"]),
+    Route("/collect.js", get_snippet),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", get_metrics),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.delivery.status import LaneStatus
     from gateway.ingest.decode import Body
     from gateway.ingest.draft import BrowserHints
+    from gateway.ingest.pipeline import Observe
 
 
 log = get_logger("web")
@@ -140,11 +141,12 @@ class Service:
         door: str,
         scope: Scope,
         hints: BrowserHints | None = None,
+        observe: Observe | None = None,
     ) -> dict[str, Any]:
         """Take a body's events in, and count them. Returns the answer once they are on disk."""
         start = time.perf_counter()
         try:
-            answer = await effective.door.accept(body, source, hints)
+            answer = await effective.door.accept(body, source, hints, observe)
         except OutboxFull:
             self.full_until = time.monotonic() + FULL_S
             raise

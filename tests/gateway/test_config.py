@@ -995,3 +995,30 @@ consent_categories = { Advertising = ["ads"] }
     assert faults(f'[sources.web]\nwrite_key = "{KEY}"\n{lost}\n{acme()}') == {
         "sources.web.segment.integrations.face": "no destination acne; did you mean acme?"
     }
+
+
+def test_a_source_says_which_cookies_its_pages_get(load):
+    assert load(f'[sources.web]\npublic_key = "{KEY}"').sources["web"].browser == config.BrowserCookies()
+    table = 'cookies = ["_fbp"]\nvisitor_cookie = ""\ncookie_domain = ".Shop.example"\ncookie_max_age = "30d"'
+    found = load(f'[sources.web]\npublic_key = "{KEY}"\n[sources.web.browser]\n{table}').sources["web"].browser
+    assert found == config.BrowserCookies(
+        cookies=("_fbp",), visitor_cookie="", cookie_domain="shop.example", cookie_max_age_s=30 * 86400.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('cookies = ["_ga"]', "cookies.0"),
+        ('visitor_cookie = "a=b"', "visitor_cookie"),
+        ('visitor_cookie = "a; Domain=evil.example"', "visitor_cookie"),
+        ('cookie_domain = "com"', "cookie_domain"),
+        ('cookie_domain = "https://shop.example"', "cookie_domain"),
+        ('cookie_domain = "shop.example; HttpOnly"', "cookie_domain"),
+        ('cookie_max_age = "396d"', "cookie_max_age"),
+        ("cookie_max_age = 0", "cookie_max_age"),
+    ],
+)
+def test_what_is_wrong_with_cookies_is_told(faults, line, key):
+    found = faults(f'[sources.web]\npublic_key = "{KEY}"\n[sources.web.browser]\n{line}')
+    assert list(found) == [f"sources.web.browser.{key}"]

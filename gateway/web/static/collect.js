@@ -1,0 +1,366 @@
+/*
+ * The browser snippet. `GET /collect.js` serves collect.min.js, which is made of this file: after a change run
+ * `python -m gateway.web.snippet`. docs/doors/browser.md tells site owners what it does.
+ *
+ * It decides nothing about consent: it hands on what the page says, and keeps something on the device only once the
+ * gateway has answered that this visitor allows it. It never throws into the page and leaves one global behind. What is
+ * served has at most 3072 bytes when gzipped: that is why some names are short, and why the gateway does what it can.
+ */
+(() => {
+  const script = document.currentScript;
+  if (!script?.src) return;
+
+  const src = new URL(script.src);
+  const option = (name) => script.dataset[name] || src.searchParams.get(name) || '';
+  const name = option('name') || 'cg';
+  const prefix = name + '.';
+  const stub = window[name];
+  if (stub?.on) return;
+
+  // Milliseconds: a little less than the gateway's dedup_window, within which a second copy of an event is recognised.
+  const WEEK = 6e8;
+  // Milliseconds without an event after which a visit is over.
+  const VISIT = 18e5;
+  // Milliseconds without an event after which nothing of a visitor is known any more.
+  const KEPT = 7776e6;
+  // Most events in one request, and most that wait.
+  const STEP = 10, MOST = 60;
+  // What may be denied.
+  const DENIABLE = ['ad_storage', 'ad_user_data', 'gpc', 'ad_personalization'];
+  // What may hold a click or browser id. The gateway looks closer.
+  const CLICKS = /\b(\w*c(cid|lk?id)|[gw]braid|gad_\w+|epik|rdt_cid|li_fat_id)=[^&]+/gi;
+  const COOKIES = /^(_fb|_tt|_epik|_pin|_sc|_rdt|_uet|_gcl|_gac|FPGCL|\w+clid|li_fat)/;
+
+  // What pixels call an event where it is not its name in their spelling.
+  const PINTEREST = { Purchase: 'checkout', PageView: 'pagevisit', CompleteRegistration: 'signup' };
+  const SNAP = {
+    AddToCart: 'ADD_CART', InitiateCheckout: 'START_CHECKOUT', AddPaymentInfo: 'ADD_BILLING',
+    CompleteRegistration: 'SIGN_UP', Lead: 'SIGN_UP', Schedule: 'RESERVE',
+  };
+  const GOOGLE = {
+    ViewContent: 'view_item', InitiateCheckout: 'begin_checkout', CompleteRegistration: 'sign_up', Lead: 'generate_lead',
+  };
+
+  // Consent as Consent Mode has it: its defaults, those for some regions, what came after them; and what the two
+  // interfaces of the IAB gave.
+  const defaults = {}, regional = {}, said = {}, strings = {};
+  // `asks`: there were defaults. `heard`: one of the interfaces had an answer.
+  let tcf, gpp, layer, last, asks, heard;
+  // Events that nobody has confirmed; those skipped for want of consent, which may come yet while the page is open.
+  // Of each: `k` its key, `e` the event, `c` what was
+  // said of consent on an earlier page, `u` user_data (in memory only), `p` the pixels are to be told,
+  // `f` in a request, `b` gone with a beacon.
+  let queue = [], skipped = [];
+  // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `s` its id, `a` its last event. It is kept on
+  // the device once it has `f`, what was denied when the gateway allowed that.
+  let held, visit = {}, user, revoked, revoking, lean, at, until, fails = 0;
+  let referrer = document.referrer;
+
+  const now = () => Date.now();
+  const random = () => now().toString(36) + Math.random().toString(36).slice(2);
+  const safe = (run) => (...given) => {
+    try {
+      return run(...given);
+    } catch (error) {
+      console.warn(error);
+    }
+  };
+  // It may be forbidden, or full.
+  const storage = (use) => safe(() => use(localStorage))();
+  const listen = (event, run) => addEventListener(event, safe(run));
+  const url = (path) => new URL('v1/' + path, option('url') || src);
+  const post = (path, body) =>
+    fetch(url(path), { method: 'POST', body, keepalive: body.length < 6e4, credentials: lean ? 'omit' : 'include' });
+
+  // --- consent
+
+  const consent = () => {
+    const { globalPrivacyControl: gpc } = navigator;
+    // a TC string is the visitor's answer: no default stands for them any more
+    const given = {
+      region: option('region'), ...(!strings.tcf && { ...defaults, ...regional }), ...said, ...strings, ...(gpc && { gpc }),
+    };
+    for (const key in given) given[key] || delete given[key];
+    return given;
+  };
+  const denied = () => DENIABLE.filter((key) => /true|denied/.test(consent()[key]));
+  // Whether more than ad_personalization is, which leaves ids and cookies alone: only its name has neither letter.
+  const barred = () => /[gu]/.test(denied());
+  // Whether the visitor has answered, rather than that a default stands for them.
+  const answered = () =>
+    said.ad_storage || said.ad_user_data || consent().gpc || strings.tcf || (heard && !asks);
+
+  // An entry of the data layer: gtag('consent', 'default' or 'update', {…}).
+  const hear = (entry) => {
+    if (entry?.[0] !== 'consent') return;
+    const { region, ...flags } = entry[2];
+    const mine = consent().region;
+    asks = 1;
+    for (const flag in flags) {
+      const value = flags[flag];
+      if (!/^a[dn]/.test(flag)) continue; // ad_…, analytics_storage
+      if (entry[1] === 'update') said[flag] = value;
+      else if (!region) defaults[flag] = value;
+      // for some regions only: where nobody knows the visitor's, a denial counts and a grant does not
+      else if (mine ? region.some((one) => mine.startsWith(one)) : value === 'denied')
+        regional[flag] = value;
+    }
+  };
+
+  const tell = (key, value) => {
+    heard = 1;
+    // one that changes while the page is open may hold a denial: the gateway reads it
+    if (strings[key] && strings[key] !== value) revoked = 1;
+    strings[key] = value;
+  };
+
+  const look = () => {
+    const { dataLayer, __tcfapi, __gpp } = window;
+    if (dataLayer && dataLayer !== layer) {
+      layer = dataLayer;
+      const push = layer.push;
+      layer.forEach(safe(hear));
+      layer.push = (...more) => {
+        const result = push.apply(dataLayer, more);
+        more.forEach(safe(hear));
+        return result;
+      };
+    }
+    if (!tcf && __tcfapi) {
+      tcf = 1;
+      __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, tcString, addtlConsent }) => {
+        if (!/^(tc|us)/.test(eventStatus)) return; // tcloaded, useractioncomplete
+        tell('tcf', gdprApplies !== false && tcString);
+        strings.additional_consent = strings.tcf && addtlConsent;
+      }));
+    }
+    if (!gpp && __gpp) {
+      gpp = 1;
+      __gpp('addEventListener', safe(({ pingData: { signalStatus, gppString, applicableSections } }) => {
+        if (signalStatus !== 'ready') return;
+        tell('gpp', gppString);
+        const sections = applicableSections.filter((section) => section > 0);
+        strings.gpp_sid = gppString && sections[0] && sections;
+      }));
+    }
+  };
+
+  // All there is to do, twice a second and after each event.
+  const tick = safe(() => {
+    look();
+    if (visit.f && answered() && (revoked || denied().some((key) => !visit.f.includes(key)))) revoke();
+    const text = JSON.stringify(consent());
+    if (text !== last) {
+      last = text;
+      if (!barred()) queue.push(...skipped.splice(0).map((entry) => ({ ...entry, f: 0, b: 0 })));
+    }
+    const batch = queue.filter((entry) => !entry.f).slice(0, STEP);
+    if (!batch[0] || now() < until || (now() < held && !answered())) return;
+    batch.forEach((entry) => {
+      entry.f = 1;
+      if (entry.p && !barred()) entry.p = mirror(entry.e);
+    });
+    send(batch);
+  });
+
+  // --- on the device
+
+  const save = (entry) => storage((box) => {
+    if (!visit.f || barred()) return;
+    box[prefix] = JSON.stringify(visit);
+    if (entry) box[entry.k] = JSON.stringify({ e: entry.e, c: consent() });
+  });
+  const keys = (box) => Object.keys(box).filter((key) => key.startsWith(prefix));
+
+  // --- events
+
+  const track = (event_name, custom_data = {}, { user_data, mirror, context, ...more } = {}, done) => {
+    const id =
+      more.event_id || { Purchase: custom_data.order_id, Refund: custom_data.refund_id }[event_name] || random();
+    if (!(now() - visit.a < VISIT)) visit.s = random();
+    visit.a = now();
+    const entry = {
+      k: prefix + event_name + '.' + id,
+      u: { ...user, ...user_data },
+      p: mirror !== false,
+      e: {
+        event_name,
+        event_time: now() / 1e3,
+        event_source_url: location.href,
+        referrer_url: referrer,
+        ...more,
+        event_id: id,
+        custom_data,
+        context: {
+          page_title: document.title,
+          session_id: visit.s,
+          cart_token: /(^|; )cart=([\w-]+)/.exec(document.cookie)?.[2],
+          ...context,
+        },
+      },
+    };
+    queue.push(entry);
+    save(entry);
+    setTimeout(tick);
+    done?.(id);
+    return id;
+  };
+
+  const arrive = () => {
+    const clicks = location.search.match(CLICKS);
+    if (clicks) visit.l = { query: clicks.join('&'), at: now() };
+  };
+
+  // `all`: the query counts too. Replacing it alone is how pages tidy their address.
+  const moved = (all) => {
+    const { pathname, search, hash, href } = location;
+    const place = pathname + (/^#[!/]/.test(hash) ? hash : '');
+    if (at && (place !== at[0] || (all && search !== at[1]))) {
+      referrer = at[2];
+      arrive();
+      track('PageView');
+    }
+    at = [place, search, href];
+  };
+
+  // --- sending
+
+  const body = (entries) =>
+    JSON.stringify({
+      key: option('key'),
+      sent_at: now(),
+      pending: !answered(),
+      ...(barred() || {
+        cookies: document.cookie.split('; ').filter((pair) => COOKIES.test(pair)).join('; '),
+        landing: visit.l,
+      }),
+      events: entries.map(({ e, u, c }) => ({
+        ...e,
+        user_data: { language: navigator.language, anonymous_id: barred() ? undefined : visit.v, ...u },
+        consent: { ...c, ...consent(), ...e.consent },
+      })),
+    });
+
+  const send = async (batch) => {
+    until = now() + Math.min(6e4, 1e3 * 2 ** fails++) * (0.5 + Math.random());
+    try {
+      const response = await post('collect', body(batch));
+      if (!/^(408|429|5)/.test(response.status)) return settle(batch, await response.json());
+      until += response.headers.get('retry-after') * 1e3;
+    } catch {
+      lean = !lean; // where any page may post, a browser hides the answer to a request that has cookies
+    }
+    batch.forEach((entry) => (entry.f = 0));
+    queue = queue.slice(-MOST);
+  };
+
+  const settle = (batch, { results = [], visitor }) => {
+    fails = until = 0;
+    queue = queue.filter((entry) => !batch.includes(entry));
+    batch.forEach((entry, index) => {
+      storage((box) => delete box[entry.k]);
+      if (Object.values(results[index]?.destinations || {}).includes('skipped:consent')) skipped.push(entry);
+    });
+    skipped = skipped.slice(-MOST);
+    if (visitor && !barred()) {
+      if (visitor.storage === 'granted') {
+        visit.v = visitor.anonymous_id || visit.v;
+        visit.f = denied();
+        revoked = 0;
+        save();
+        queue.forEach(save);
+      } else revoked = visit.f;
+    }
+  };
+
+  // Consent was taken back: what waits is stopped, the gateway's cookies go, and so does what is kept here.
+  const revoke = async () => {
+    if (revoking > now()) return;
+    revoking = now() + 3e4;
+    const { status } = await post(
+      'consent', JSON.stringify({ key: option('key'), user_data: { anonymous_id: visit.v }, consent: consent() }),
+    ).catch(() => 0);
+    if (status < 429) {
+      revoked = revoking = 0;
+      visit = {};
+      storage((box) => keys(box).forEach((key) => delete box[key]));
+    }
+  };
+
+  // The page goes, and what nobody has confirmed goes with it, in requests that outlive it.
+  const leave = () => {
+    const rest = queue.filter((entry) => !entry.b);
+    while (rest[0]) {
+      const part = rest.splice(0, STEP);
+      part.forEach((entry) => (entry.b = 1));
+      navigator.sendBeacon(url('collect'), body(part));
+    }
+  };
+
+  // --- the platforms' own pixels, as far as the page asks for it and has them
+
+  const mirror = ({ event_name: event, event_id, custom_data: data }) => {
+    const call = safe((pixel, ...given) => {
+      const run = option('mirror').includes(pixel) && window[pixel];
+      if (run) run.track ? run.track(...given) : run(...given);
+    });
+    const snake = event.replace(/\B[A-Z]/g, '_$&');
+    const standard = /^(Add[PT]|C(omp|ont|us)|Don|Find|Ini|Lead|P[au]|S[ceut]|ViewCo)/.test(event);
+    if (standard) {
+      call('fbq', 'track', event, data, { eventID: event_id });
+      call('snaptr', 'track', SNAP[event] || snake.toUpperCase(), {
+        ...data,
+        client_dedup_id: event_id,
+        transaction_id: data.order_id,
+        price: data.value,
+        item_ids: data.content_ids,
+      });
+    }
+    call('pintrk', 'track', PINTEREST[event] || event.toLowerCase(), { ...data, event_id });
+    if (event === 'PageView') return; // their base code counts pages itself
+    call('ttq', event, data, { event_id });
+    call('gtag', 'event', GOOGLE[event] || snake.toLowerCase(), { ...data, transaction_id: event_id });
+  };
+
+  // --- the page's commands
+
+  const commands = {
+    track,
+    page: (...given) => track('PageView', ...given),
+    identify: (data) => (user = data && { ...user, ...data }),
+    consent: (given) => Object.assign(said, given),
+  };
+
+  const start = safe(() => {
+    held = now() + +(option('wait') || 2e3);
+    storage((box) => keys(box).forEach((k) => {
+      const item = JSON.parse(box[k]);
+      const { e, a } = item;
+      if (now() - (e ? e.event_time * 1e3 : a) > (e ? WEEK : KEPT)) delete box[k];
+      else if (e) queue.push({ k, ...item });
+      else visit = item;
+    }));
+    arrive();
+    moved();
+    const command = (window[name] = safe((what, ...given) => commands[what](...given)));
+    command.on = 1;
+    stub?.q?.forEach((given) => command(...given));
+    if (option('page') !== 'off') {
+      track('PageView');
+      ['pushState', 'replaceState'].forEach((method, replaces) => {
+        const real = history[method];
+        history[method] = (...given) => {
+          real.apply(history, given);
+          setTimeout(safe(moved), 0, !replaces);
+        };
+      });
+      listen('popstate', moved);
+    }
+    setInterval(tick, 500);
+    listen('online', () => (fails = until = 0));
+    listen('visibilitychange', () => document.hidden && leave());
+  });
+
+  if (document.prerendering) document.addEventListener('prerenderingchange', start);
+  else start();
+})();
