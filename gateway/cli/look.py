@@ -75,6 +75,7 @@ def events(
         str | None, typer.Option("--since", metavar="TIME", help="Received then or later: 2h, 7d, 2026-11-20.")
     ] = None,
     event_name: Annotated[str | None, typer.Option("--event-name", metavar="NAME", help="Only this event.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only of this source.")] = None,
     state: Annotated[
         State | None, typer.Option("--state", metavar="STATE", help="With a delivery in this state.")
     ] = None,
@@ -88,7 +89,7 @@ def events(
     from gateway.insight.events import Wanted, newest
 
     now = time.time()
-    wanted = Wanted(time_of(since, now), event_name, state, destination)
+    wanted = Wanted(time_of(since, now), event_name, source, state, destination)
     with opening.reading(config) as (settings, db):
         opening.check_name(settings, db, destination)
         found = newest(db, wanted, limit)

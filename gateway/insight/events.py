@@ -28,6 +28,8 @@ class Wanted:
     #: Received then or later, Unix seconds.
     since: float | None = None
     event_name: str | None = None
+    #: Posted as this source.
+    source: str | None = None
     #: At least one delivery is in this state.
     state: State | None = None
     #: It is owed to this instance; with `state`, that delivery is meant.
@@ -88,7 +90,13 @@ def _pages(db: Connection, wanted: Wanted, size: int) -> Iterator[list[EventRow]
             if not seqs:
                 return
         page = queries.newest(
-            db, before=before, limit=size, since=wanted.since, event_name=wanted.event_name, seqs=seqs
+            db,
+            before=before,
+            limit=size,
+            since=wanted.since,
+            event_name=wanted.event_name,
+            source=wanted.source,
+            seqs=seqs,
         )
         if page:
             yield page

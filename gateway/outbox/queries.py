@@ -141,6 +141,7 @@ def newest(
     limit: int,
     since: float | None = None,
     event_name: str | None = None,
+    source: str | None = None,
     seqs: Sequence[int] | None = None,
 ) -> list[EventRow]:
     """Events, newest first. `before`: only with smaller numbers. `since`: received then or later (Unix seconds).
@@ -149,9 +150,8 @@ def newest(
     """
     low = first_since(db, since) if since is not None else 0
     only = [] if seqs is None else [f"seq IN ({','.join(map(str, seqs))})"]
-    where, values = _where(
-        only, {"seq >= ?": low, "seq < ?": before, "received_at >= ?": since, "event_name = ?": event_name}
-    )
+    terms = {"seq >= ?": low, "seq < ?": before, "received_at >= ?": since, "event_name = ?": event_name}
+    where, values = _where(only, {**terms, "source = ?": source})
     rows = db.execute(f"SELECT {_EVENT} FROM event {where} ORDER BY seq DESC LIMIT ?", (*values, limit))
     return [EventRow(*row) for row in rows.fetchall()]
 

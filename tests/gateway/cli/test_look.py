@@ -161,6 +161,8 @@ def test_events_are_listed_newest_first_and_filtered(stage, answer, refused):
     assert ids() == ["c", "b", "a"]
     assert ids("--limit", "1") == ["c"]
     assert ids("--event-name", "Lead") == ["b"]
+    assert ids("--source", "web") == ["c", "b", "a"]
+    assert ids("--source", "shop") == []
     assert ids("--state", "dead") == ["b", "a"]
     assert ids("--state", "dead", "--event-name", "Purchase") == ["a"]
     assert ids("--state", "dead", "--destination", "right") == []
