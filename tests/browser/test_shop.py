@@ -100,6 +100,19 @@ def test_who_answers_late_is_told_of_once_they_have(gateway: Gateway, visitor: A
     assert cookies(visitor).keys() == {"_fbc", "_fbp", "cg_visitor"}
 
 
+def test_who_answers_on_a_page_that_was_loaded_again_is_told_of_as_well(
+    gateway: Gateway, visitor: Any, order: Any
+) -> None:
+    page = visitor.new_page()
+    with answered(page):
+        page.goto(order("71008"))
+    with answered(page) as response:
+        page.reload()
+    assert response.value.json()["duplicates"] == 1  # the order, of which nobody may hear yet
+    page.click("#yes")
+    assert gateway.item("meta", "71008")["user_data"]["em"]
+
+
 def test_who_takes_it_back_has_no_cookie_any_more(gateway: Gateway, visitor: Any, order: Any) -> None:
     page = visitor.new_page()
     page.goto(order("71004"))

@@ -259,7 +259,8 @@
     queue = queue.filter((entry) => !batch.includes(entry));
     batch.forEach((entry, index) => {
       storage((box) => delete box[entry.k]);
-      if (Object.values(results[index]?.destinations || {}).includes('skipped:consent')) skipped.push(entry);
+      // of a duplicate nobody says what it came to: the page may have been loaded twice before the answer
+      if (/skipped:consent|duplicate/.test(JSON.stringify(results[index]))) skipped.push(entry);
     });
     skipped = skipped.slice(-MOST);
     if (visitor && !barred()) {
