@@ -38,6 +38,8 @@ class Copy:
     payload: Mapping[str, Any]
     clear: Mapping[str, Any]
     source: str
+    #: What it denies is a page's default, which its visitor has not answered yet.
+    unanswered: bool = False
     keyring: Keyring = field(default=NO_KEYS, repr=False)
 
     def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
@@ -49,6 +51,10 @@ class Copy:
         said = first.get("consent", {})
         same = said == self.payload["consent"] or (or_silent and not gives_consent(said))
         return bool(same and first.get("test") == self.payload.get("test"))
+
+    def counts_beside(self, payload: bytes) -> bool:
+        """Whether what this copy says of consent holds for the stored first copy: no default outweighs an answer."""
+        return not (self.unanswered and gives_consent(_decode(self.keyring.open(payload, PAYLOAD)).get("consent", {})))
 
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds, both parts ready to be stored.

@@ -11,6 +11,7 @@ import msgspec
 from gateway.ingest.gate import Gate, Routing, Seen
 from gateway.model.errors import Fault
 from gateway.privacy.hashing import DigestPlan
+from gateway.privacy.visits import defaults
 from gateway.schema import MAX_FAULTS
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class BrowserHints:
     visitor: str | None = None
     #: Keys of `user_data` → the click ids that the visit came with.
     landing: Mapping[str, str] = field(default_factory=dict)
+    #: The visitor has not answered yet: what the page denies is its default.
+    pending: bool = False
 
 
 class Recall(Protocol):
@@ -125,12 +128,20 @@ class Draft(msgspec.Struct):
     visit_keys: Sequence[Key] = ()
     joined: dict[str, Joined] = {}
     joined_digests: dict[str, tuple[str, ...]] = {}
+    #: The consent that joined it is a page's default.
+    by_default: bool = False
 
     @property
     def event_name(self) -> str:
         """The event's name, as posted."""
         name: str = self.raw["event_name"]
         return name
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it is denied by a page's default alone, which its visitor has not answered yet."""
+        pending = self.by_default or (self.hints is not None and self.hints.pending)
+        return pending and defaults(self.seen.stored)
 
     def warn(self, path: str, code: str, message: str) -> None:
         """Tell the sender about something that did not stop the event."""

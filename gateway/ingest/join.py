@@ -11,7 +11,7 @@ from gateway.model.event import Joined
 from gateway.privacy.clickids import click_ids
 from gateway.privacy.consent import PURPOSES, STRINGS
 from gateway.privacy.hashing import rules_of
-from gateway.privacy.visits import DIGESTS, Told, joining, keys_of, opened
+from gateway.privacy.visits import DIGESTS, UNANSWERED, Told, joining, keys_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: What in a consent object is a signal; the region is none.
 SIGNALS = (*PURPOSES, *STRINGS, "gpc")
+_CONSENT = ("consent", UNANSWERED)
 
 
 def join(draft: Draft, setup: Setup) -> None:
@@ -74,9 +75,11 @@ def _fill(draft: Draft, told: Mapping[str, tuple[str, Told]]) -> None:
             user_data[key] = one.value
         elif head == "event_source_url" and head not in raw:
             raw[head] = one.value
-        elif head == "consent" and draft.hints is None and not gives_consent(raw.get("consent", {})):
+        elif head in _CONSENT and draft.hints is None and not gives_consent(raw.get("consent", {})):
             # a page that says nothing has not asked yet
-            raw[head] = {**one.value, **raw.get("consent", {})}
+            raw["consent"] = {**one.value, **raw.get("consent", {})}
+            draft.by_default = head == UNANSWERED
+            path = "consent"
         elif head == "digests" and key not in user_data:
             draft.joined_digests |= {label: tuple(made) for label, made in one.value["made"].items()}
         else:

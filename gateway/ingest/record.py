@@ -102,7 +102,7 @@ def record(draft: Draft, setup: Setup) -> Record:
         ruling=setup.gate.ruling(draft, routing),
         strings=draft.seen.strings,
         visit=visit,
-        copy=Copy(payload, clear, source.name, setup.gate.keyring) if waits_s else None,
+        copy=Copy(payload, clear, source.name, draft.unanswered, setup.gate.keyring) if waits_s else None,
         hold_s=waits_s,
     )
 

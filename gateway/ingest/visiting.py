@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.ingest.join import gives_consent
-from gateway.privacy.visits import FIELDS, Told, Visit, refuses
+from gateway.privacy.visits import FIELDS, UNANSWERED, Told, Visit, refuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,10 @@ def visit_of(draft: Draft, user_data: Mapping[str, Any], setup: Setup) -> Visit 
 
 def visit(draft: Draft, setup: Setup, told: Memory, *, nobody: bool) -> Visit | None:
     """The visit, with what was said of consent if that was a no; `None` if it adds nothing. `nobody`: may have it."""
-    said_no = refuses(draft.seen.stored)
-    if said_no:
+    said_no = refuses(draft.seen.stored) and not draft.unanswered
+    if draft.unanswered:
+        told = {**told, UNANSWERED: Told(dict(draft.seen.stored), draft.event_time, draft.source.name)}
+    elif said_no:
         at = draft.joined["consent"].at if "consent" in draft.joined else draft.event_time
         told = {**told, "consent": Told(dict(draft.seen.stored), at, draft.source.name)}
     if not told and not draft.joined:
@@ -57,7 +59,7 @@ def told_by(draft: Draft, user_data: Mapping[str, Any], withheld: frozenset[str]
         return {}
     if draft.action_source == "website" and draft.event_source_url is not None:
         found["event_source_url"] = draft.event_source_url
-    if seen.stored:
+    if seen.stored and not draft.unanswered:
         found["consent"] = dict(seen.stored)
     elif seen.region:
         found["region"] = seen.region  # the source's: no visitor has said it

@@ -70,6 +70,9 @@ class Copy(Protocol):
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds. Raises `Unopened`."""
 
+    def counts_beside(self, payload: bytes) -> bool:
+        """Whether what it says of consent holds for the stored first copy. Raises `Unopened`."""
+
     def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
         """Whether the stored first copy says the same of consent; `or_silent`: or nothing. Raises `Unopened`."""
 
@@ -138,7 +141,6 @@ class Log:
         results: list[Appended] = []
         fresh: list[Record] = []
         copies: list[tuple[Record, int]] = []
-        refusing: list[Record] = []
         first = seq = self._next_seq
         taken: dict[int, int] = {}
         for record in records:
@@ -151,10 +153,7 @@ class Log:
                 earlier = self._keys.get(key, self._oldest_seq)
             if earlier is not None:
                 results.append(Appended(earlier, True))
-                if record.visit is not None and (record.visit.forget_clicks or record.visit.forget_everything):
-                    refusing.append(record)
-                if record.consented or record.copy is not None:
-                    copies.append((record, earlier))
+                copies.append((record, earlier))
                 continue
             taken[key] = seq
             results.append(Appended(seq, False))
@@ -162,10 +161,12 @@ class Log:
             seq += 1
         if fresh:
             self._insert(db, fresh, first)
-        for record in (*fresh, *refusing):
+        for record in fresh:
             self._remember(db, record)
         for record, earlier in copies:
-            self._reopen(db, record, earlier)
+            self._remember(db, record)  # it may bring the visitor's answer
+            if record.consented or record.copy is not None:
+                self._reopen(db, record, earlier)
             if record.copy is not None:
                 self._fill_in(db, record, earlier)
         return results
@@ -240,9 +241,11 @@ class Log:
             "WHERE d.seq = ? AND d.state = 'waiting'",
             (seq,),
         ).fetchall()
-        first = db.execute("SELECT source, received_at FROM event WHERE seq = ?", (seq,)).fetchone()
+        first = db.execute("SELECT source, received_at, payload FROM event WHERE seq = ?", (seq,)).fetchone()
         if not rows or record.copy is None or first is None or first[0] == record.source:
             return  # nothing waits, or a sender repeats itself
+        if not _counts_beside(record.copy, first[2]):
+            return  # its page's visitor may still answer
         now, copy = self._clock(), msgspec.json.decode(record.decision)
         # of a destination that the copy was not asked for: what it says to the others
         no = next((one for one in copy["to"].values() if _refuses(one)), ())
@@ -267,7 +270,6 @@ class Log:
             db.execute("UPDATE event SET payload = ? WHERE seq = ?", (filled[0], seq))
             _put_clear(db, seq, filled[1])
             people.add_to(db, seq, record.people)
-            self._remember(db, record)
         db.execute(
             "UPDATE delivery SET next_at = ? WHERE seq = ? AND state = 'waiting' AND code = ?",
             (now, seq, AWAITING_COPY),
@@ -378,6 +380,13 @@ def _agrees(copy: Copy, payload: bytes | None, *, or_silent: bool = False) -> bo
         return payload is not None and copy.agrees(payload, or_silent=or_silent)
     except (Unopened, msgspec.DecodeError):
         return False
+
+
+def _counts_beside(copy: Copy, payload: bytes | None) -> bool:
+    try:
+        return payload is None or copy.counts_beside(payload)
+    except (Unopened, msgspec.DecodeError):
+        return True
 
 
 def _put_clear(db: Connection, seq: int, clear: bytes | None) -> None:

@@ -38,6 +38,8 @@ FIELDS = (*(key for key in CLICK_IDS if key != "fbclid"), "anonymous_id", "langu
 #: Paths of those that only a page's event has.
 OF_A_PAGE = frozenset({"event_source_url", *(f"user_data.{key}" for key in _BROWSER)})
 _CLICK_PATHS = frozenset(f"user_data.{key}" for key in CLICK_IDS)
+#: Path of what a page's defaults denied before its visitor had answered: it counts where nobody has answered.
+UNANSWERED = "unanswered"
 #: Begins the path of what was said of a person: `digests.email`.
 DIGESTS = "digests."
 
@@ -144,7 +146,7 @@ class Visit:
     def _told(self, kind: str) -> Memory:
         if kind != "order":
             return self.told
-        return {path: one for path, one in self.told.items() if path == "consent"}
+        return {path: one for path, one in self.told.items() if path in ("consent", UNANSWERED)}
 
     def _is_known(self, before: Memory, told: Memory) -> bool:
         """Whether all of it was told a short while ago: most pages of a visit tell the same."""
@@ -173,6 +175,11 @@ def _newest(kept: Memory, told: Memory) -> Memory:
 def refuses(said: Mapping[str, Any]) -> bool:
     """Whether the visitor was asked and has said what they do not want, or may have in a string."""
     return any(said.get(name) == "denied" for name in PURPOSES) or any(said.get(name) for name in (*STRINGS, "gpc"))
+
+
+def defaults(said: Mapping[str, Any]) -> bool:
+    """Whether it is by flags alone that something is refused, which a page sets before anybody is asked."""
+    return refuses(said) and not any(said.get(name) for name in (*STRINGS, "gpc"))
 
 
 def opened(stored: bytes | None, keyring: Keyring) -> Memory:
@@ -234,6 +241,8 @@ def joining(
             kept_s = max(retention_s, order_retention_s) if kind == "order" else retention_s
             if event_time - kept_s <= told.at <= event_time + AFTERWARDS_S:
                 found[path] = (kind, told)
+    if "consent" in found:
+        found.pop(UNANSWERED, None)
     return found
 
 

@@ -64,7 +64,8 @@ class Jar:
         landed_at = self.now if (at := self.envelope.landed_at) is None else at + self.envelope.skew_s(self.now)
         fresh = self.now - self.settings.cookie_max_age_s < landed_at <= self.now + 60
         landing = landed(self.envelope.landing, cookies, landed_at) if fresh and self.envelope.landing else {}
-        return replace(hints, cookies=cookies, visitor=self.visitor or None, landing=landing)
+        visitor = self.visitor or None
+        return replace(hints, cookies=cookies, visitor=visitor, landing=landing, pending=self.envelope.pending)
 
     def observe(self, taken: Sequence[Taken]) -> None:
         """Take the gate's word from the newest of the events."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,25 @@ def test_a_copy_that_says_no_stops_what_waits(world: Callable[..., World], order
     assert {code for _, code in states.values()} == {"consent_denied"}
     both.deliver()
     assert both.requests == []
+
+
+def test_a_default_that_nobody_has_answered_stops_nothing_that_was_allowed(world: Callable[..., World]) -> None:
+    both = shop(world)
+    both.post(server())
+    asking = replace(BROWSER, pending=True)
+    assert both.post(page(consent=NO), through="web", hints=asking)[0]["status"] == "duplicate"
+    assert {code for _, code in both.states().values()} == {"awaiting_copy"}
+    both.post(page(), through="web", hints=BROWSER)
+    both.deliver()
+    (meta,) = both.arrived["meta"]
+    assert (meta["user_data"]["fbp"], len(meta["user_data"]["em"])) == (FBP, 1)
+
+
+def test_a_default_stops_what_no_visitor_has_allowed(world: Callable[..., World]) -> None:
+    both, region = shop(world), {"region": "US-NY"}
+    assert both.post(server(consent=region))[0]["destinations"]["meta"] == "queued"
+    both.post(page(consent={**NO, **region}), through="web", hints=replace(BROWSER, pending=True))
+    assert {state for state, _ in both.states().values()} == {"cancelled"}
 
 
 def test_a_copy_without_any_signal_adds_only_what_is_nobodys(world: Callable[..., World]) -> None:

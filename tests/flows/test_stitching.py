@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -550,3 +551,40 @@ def test_what_is_written_after_a_withdrawal_does_not_bring_the_visit_back(shop: 
     shop.outbox.write_blocking(lambda db: people.remember(db, about(shop, external_id="c-1"), denial, time.time()))
     anyio.run(shop.outbox.append, [record])
     assert rows(shop) == 0
+
+
+DEFAULT = {**dict.fromkeys(YES, "denied"), "region": "DE"}
+#: A page that its visitor has not answered yet.
+ASKING = replace(BROWSER, pending=True)
+
+
+def test_a_default_does_not_take_the_place_of_an_answer(shop: World) -> None:
+    visit(shop, user_data={"email": "jane.doe@example.com"})
+    visit(shop, consent=DEFAULT, hints=ASKING, user_data={"email": "jane.doe@example.com"})
+    assert shop.post(order("1"))[0]["destinations"]["meta"] == "queued"
+    assert stored(shop, "1")["user_data"]["gclid"] == "Cj0KCQ-made-up"
+
+
+@pytest.mark.parametrize("region", ["DE", "US-NY"])
+def test_where_nobody_has_answered_the_default_holds(shop: World, region: str) -> None:
+    default = {**DEFAULT, "region": region}
+    visit(shop, consent=default, hints=ASKING)
+    assert set(shop.post(order("1", consent={"region": region}))[0]["destinations"].values()) == {"skipped:consent"}
+    with shop.outbox.reading() as db:
+        assert not any(b'"consent"' in row[0] for row in db.execute("SELECT data FROM visit"))
+    visit(shop, consent={**YES, "region": region})
+    assert shop.post(order("2"))[0]["destinations"]["meta"] == "queued"
+
+
+@pytest.mark.parametrize("more", [{"gpc": True}, {"gpp": "DBABLA~BVQqAAAAAgA.QA"}], ids=["gpc", "string"])
+def test_what_a_visitor_has_set_is_an_answer_whatever_the_page_says(shop: World, more: dict[str, Any]) -> None:
+    visit(shop)
+    visit(shop, consent={**DEFAULT, **more}, hints=ASKING)
+    assert only_a_no(shop)
+
+
+def test_an_answer_that_comes_with_a_copy_is_remembered(world: Callable[..., World]) -> None:
+    shop = world(source='remember_visits = true\ndedup_group = "shop"\n', more=f'{WEB}dedup_group = "shop"\n')
+    shop.post(order("1", consent=DEFAULT), through="web", hints=ASKING)
+    shop.post(order("1", consent={**YES, "region": "DE"}), through="web", hints=BROWSER)
+    assert shop.post(refund("1"))[0]["destinations"]["google"] == "queued"
