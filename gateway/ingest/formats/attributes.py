@@ -28,11 +28,14 @@ EVENT_ID = ("event_id", "purchase_event_id")
 #: Keys of `consent`. An attribute is one of these, with or without `consent_` before it; or `consent`, with JSON.
 FLAGS = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
 STRINGS = ("tcf", "additional_consent", "gpp", "gpp_sid", "region")
+#: Those of them that count as a denial if they cannot be read; the others say nothing then.
+UNREADABLE = ("tcf", "additional_consent", "gpp")
 PREFIX = "consent_"
 #: What says yes. All else that stands for a flag is no, so that no denial is missed.
 YES = frozenset(("granted", "true", "yes", "1", "allow", "allowed", "accepted"))
-NO = frozenset(("false", "no", "0", ""))
+NO = frozenset(("false", "no", "0", "", "none"))
 LONGEST_STRING = 8192
+_KEYS = frozenset((*FLAGS, *STRINGS, "gpc"))
 
 
 class Attributes(NamedTuple):
@@ -45,14 +48,15 @@ class Attributes(NamedTuple):
 
 
 def read(pairs: Iterable[tuple[Any, Any]]) -> Attributes:
-    """Read attributes, by name and value; of one name the last counts."""
-    named = {name: value for key, value in pairs if (name := text(key, 128)) and isinstance(value, str | int)}
+    """Read attributes, by name and value; of one name the last counts, but for a denial, which always does."""
+    given = [(name, value) for key, value in pairs if (name := text(key, 128))]
+    named = {name: value for name, value in given if isinstance(value, str | int)}
     plain = {name.removeprefix("_"): value for name, value in named.items()}
     people = _click_ids(named, plain)
     people |= {PEOPLE[name]: value for name, value in plain.items() if name in PEOPLE}
     context = {CONTEXT[name]: found for name, value in plain.items() if name in CONTEXT and (found := text(value, 512))}
     event_id = next((found for name in EVENT_ID if (found := text(plain.get(name), LONGEST_ID))), None)
-    return Attributes(user_data(people), context, _consent(plain), event_id)
+    return Attributes(user_data(people), context, _consent(given), event_id)
 
 
 def _click_ids(named: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,34 +68,51 @@ def _click_ids(named: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, 
     return found | {name: value for name, value in plain.items() if name in CLICK_IDS and name not in PARAMETERS}
 
 
-def _consent(plain: Mapping[str, Any]) -> dict[str, Any]:
-    given = {**_json(plain.get("consent")), **{name.removeprefix(PREFIX): value for name, value in plain.items()}}
+def _consent(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What is said of consent. What stands where an answer should, and is none, is a denial."""
+    said: list[tuple[str, Any]] = []
+    for name, value in given:
+        plain = name.lower().removeprefix("_")
+        if plain == "consent":
+            said += _whole(value)
+        else:
+            said.append((plain.removeprefix(PREFIX), value))
     found: dict[str, Any] = {}
-    for name in FLAGS:
-        if name in given:
-            found[name] = "granted" if str(given[name]).strip().lower() in YES else "denied"
-    if "gpc" in given:
-        found["gpc"] = str(given["gpc"]).strip().lower() not in NO
-    for name in STRINGS:
-        value = given.get(name)
-        if isinstance(value, str) and value.strip():
+    for name, value in said:
+        if name in FLAGS:
+            word = "granted" if _word(value) in YES else "denied"
+            found[name] = word if found.get(name) != "denied" else "denied"
+        elif name == "gpc":
+            found[name] = found.get(name, False) or _word(value) not in NO
+        elif name in UNREADABLE and not isinstance(value, str | None):
+            found[name] = "unreadable"
+        elif name in STRINGS and isinstance(value, str) and value.strip():
             found[name] = value.strip()
     return _readable(found)
 
 
-def _json(value: Any) -> dict[str, Any]:
-    if not isinstance(value, str):
-        return {}
-    try:
-        found = msgspec.json.decode(value)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _word(value: Any) -> str:
+    return str(value).strip().lower()
+
+
+def _whole(value: Any) -> list[tuple[str, Any]]:
+    """The answers that one attribute holds: an object, or JSON of one."""
+    if value is None or value == "":
+        return []
+    found = value
+    if isinstance(value, str):
+        try:
+            found = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+            found = None
+    if isinstance(found, dict) and (not found or not _KEYS.isdisjoint(found)):
+        return [*found.items()]
+    return [(name, "denied") for name in FLAGS]
 
 
 def _readable(found: dict[str, Any]) -> dict[str, Any]:
     """Strings that an event could not hold become such as count as a denial; a region that is none says nothing."""
-    for name in ("tcf", "additional_consent", "gpp"):
+    for name in UNREADABLE:
         if len(found.get(name, "")) > LONGEST_STRING:
             found[name] = "unreadable"
     if "region" in found and not is_region(found["region"]):

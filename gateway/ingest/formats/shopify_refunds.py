@@ -30,15 +30,18 @@ FAILED = frozenset(("failure", "error"))
 
 def of_order(order: Mapping[str, Any], purchase: Event) -> list[Event]:
     """One event for each refund of an order, oldest first, with what it left of the order."""
-    left = number_of(shop_money(order, "total_price")[0])
+    left, currency = number_of(shop_money(order, "total_price")[0]), currency_of(order.get("currency"))
     original = {key: purchase.get(key) for key in ("event_name", "event_id", "event_time")}
     original["order_id"] = purchase["custom_data"]["order_id"]
     who = {key: one for key, one in purchase.get("user_data", {}).items() if not key.startswith("client_")}
     found = []
     for refund in sorted(parts(order.get("refunds")), key=lambda one: number_of(one.get("id")) or Decimal(0)):
-        if left is not None:
-            left = max(left - _given_back(refund)[0], Decimal(0))
-        if made := event(refund, said(original), left, currency_of(order.get("currency"))):
+        value, paid_in = _given_back(refund, currency)
+        if value > 0 and paid_in not in (None, currency):
+            left = None  # what is left of one currency after another was given back, nobody can tell
+        elif left is not None:
+            left = max(left - value, Decimal(0))
+        if made := event(refund, said(original), left, currency):
             found.append(said({**made, "user_data": who, "consent": purchase.get("consent")}))
     return found
 
@@ -50,7 +53,7 @@ def event(
 
     `original`: the purchase; `left`: what is left of it; `currency`: the shop's, where the refund does not say it.
     """
-    value, said_currency = _given_back(refund)
+    value, said_currency = _given_back(refund, currency)
     number = text(refund.get("id"), LONGEST_ID)
     if value <= 0 or number is None:
         return None
@@ -59,7 +62,7 @@ def event(
         "refund_id": number,
         "value": amount(value),
         "remaining_value": amount(left) if left is not None else None,
-        "currency": currency_of(said_currency) or currency,
+        "currency": said_currency or currency,
     }
     return said(
         {
@@ -74,15 +77,18 @@ def event(
     )
 
 
-def _given_back(refund: Mapping[str, Any]) -> tuple[Decimal, Any]:
-    """What went back to the customer, and the currency of it: by the payments, else by what was taken back."""
+def _given_back(refund: Mapping[str, Any], currency: str | None) -> tuple[Decimal, str | None]:
+    """What went back to the customer, and the currency of it: by the payments, else by what was taken back.
+
+    Payments are in the customer's currency. Where that is not the shop's (`currency`), what was taken back tells the
+    same in the shop's.
+    """
     payments = [
         shop_money(one, "amount")
         for one in parts(refund.get("transactions"))
         if one.get("kind") == "refund" and text(one.get("status")) not in FAILED
     ]
-    if payments:
-        return total_of(value for value, _ in payments), payments[0][1]
+    paid, paid_in = total_of(value for value, _ in payments), currency_of(payments[0][1] if payments else None)
     lines = [
         shop_money(line, key)
         for line in parts(refund.get("refund_line_items"))
@@ -93,8 +99,12 @@ def _given_back(refund: Mapping[str, Any]) -> tuple[Decimal, Any]:
     changes = [
         shop_money(one, key) for one in parts(refund.get("order_adjustments")) for key in ("amount", "tax_amount")
     ]
-    known = next((currency for _, currency in (*lines, *changes) if currency), None)
-    return total_of(value for value, _ in lines) - total_of(value for value, _ in changes), known
+    known = currency_of(next((named for _, named in (*lines, *changes) if named), None))
+    taken = total_of(value for value, _ in lines) - total_of(value for value, _ in changes)
+    own = currency or known
+    if payments and (None in (own, paid_in) or paid_in == own or known != own or taken <= 0):
+        return paid, paid_in
+    return taken, known
 
 
 def total_of(values: Iterable[Any]) -> Decimal:

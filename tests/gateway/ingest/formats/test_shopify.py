@@ -1,5 +1,7 @@
 """Shopify's webhooks as events."""
 
+import json
+
 import pytest
 
 from gateway import schema
@@ -200,6 +202,33 @@ def test_consent_may_be_one_attribute():
     assert found["consent"] == {"ad_storage": "granted", "ad_user_data": "denied", "gpc": True, "tcf": "CP"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("consent", {"ad_user_data": "denied"}),
+        ("Consent_Ad_User_Data", "denied"),
+        ("consent_ad_user_data", None),
+        ("consent_ad_user_data", {"v": "granted"}),
+        ("ad_user_data", ["granted"]),
+        ("consent", "granted"),
+        ("consent", '["ad_user_data"]'),
+        ("consent", '{"ad_user_data":'),
+        ("consent", '{"consent": {"ad_user_data": "granted"}}'),
+    ],
+)
+def test_consent_that_cannot_be_read_is_a_denial(name, value):
+    attributes = [{"name": "ad_user_data", "value": "granted"}, {"name": name, "value": value}]
+    found = event("orders/paid", shopify_order(note_attributes=attributes))
+    assert found["consent"]["ad_user_data"] == "denied"
+
+
+@pytest.mark.parametrize("name", ["tcf", "gpp", "additional_consent"])
+def test_a_string_that_is_none_cannot_be_read(name):
+    said = json.dumps({name: {"string": "CP"}})
+    found = event("orders/paid", shopify_order(note_attributes=[{"name": "consent", "value": said}]))
+    assert found["consent"] == {name: "unreadable"}
+
+
 def test_a_refund_gives_back_what_the_payments_did():
     assert event("refunds/create", shopify_refund()) == {
         "event_name": "Refund",
@@ -242,6 +271,20 @@ def test_a_refund_without_payments_is_what_was_taken_back():
     found = event("refunds/create", refund)["custom_data"]
     assert (found["value"], found["currency"]) == ("34.94", "EUR")
     assert code("refunds/create", shopify_refund(transactions=[], refund_line_items=[])) == "nothing_given_back"
+
+
+def test_a_refund_paid_in_the_customers_currency_is_told_in_the_shops():
+    payment = {"kind": "refund", "status": "success", "amount": "68.00", "currency": "CAD"}
+    line = {"subtotal": "50.00", "subtotal_set": money("50.00", presented="68.00"), "total_tax": "0.00"}
+    refund = shopify_refund(transactions=[payment], refund_line_items=[line])
+    found = event("refunds/create", refund)["custom_data"]
+    assert (found["value"], found["currency"]) == ("50.00", "EUR")
+    (told,) = translate("orders/updated", shopify_order(refunds=[refund]), Source(name="s", kind="shopify")).events
+    assert (told["custom_data"]["value"], told["custom_data"]["remaining_value"]) == ("50.00", "9.93")
+    alone = shopify_refund(transactions=[payment], refund_line_items=[])
+    (told,) = translate("orders/updated", shopify_order(refunds=[alone]), Source(name="s", kind="shopify")).events
+    assert (told["custom_data"]["value"], told["custom_data"]["currency"]) == ("68.00", "CAD")
+    assert "remaining_value" not in told["custom_data"]
 
 
 def test_a_refund_cannot_name_its_order_otherwise_than_by_its_id():
