@@ -29,6 +29,8 @@ EVENT_SCHEMA = "event.v1.schema.json"
 #: More faults than these help nobody.
 MAX_FAULTS = 20
 
+TOO_DEEP = Fault("", "too_deep", "it is nested too deeply")
+
 #: A key that fits may be named in a message. What looks like an address, a number or a sentence may be personal data.
 NAMEABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_.\- ]{0,49}")
 
@@ -96,7 +98,10 @@ def _key_validator(part: str, key: str | None) -> Any:
 
 def faults(data: object, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
     """Why the schema refuses decoded JSON as a canonical event; empty if it does not. At most `most`."""
-    return _explain(_event_validator(), load_schema(EVENT_SCHEMA), data, most)
+    try:
+        return _explain(_event_validator(), load_schema(EVENT_SCHEMA), data, most)
+    except (ValueError, RecursionError):  # it nests deeper than the validator goes
+        return (TOO_DEEP,)
 
 
 def explain_errors(schema: Schema, data: object) -> tuple[Fault, ...]:

@@ -153,7 +153,9 @@ class Intake:
             self._write = _nowhere
             yield
             return
-        with self._report.open("a" if resumed else "w", encoding="utf-8", newline="") as out:
+        with self._report.open(
+            "a" if resumed else "w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
+        ) as out:
             self._write = _writer(out, as_csv=self._report.suffix.lower() == ".csv", head=not out.tell())
             yield
 

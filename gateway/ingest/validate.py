@@ -51,14 +51,14 @@ def is_valid(raw: object) -> bool:
     try:
         return schema.is_valid(raw)
     except (ValueError, RecursionError):
-        raise EventInvalid(Fault("", "too_deep", "the event is nested too deeply")) from None
+        raise EventInvalid(schema.TOO_DEEP) from None
 
 
 def _odd(raw: object) -> list[Fault]:
     try:
         return odd_faults(raw)
     except RecursionError:
-        raise EventInvalid(Fault("", "too_deep", "the event is nested too deeply")) from None
+        raise EventInvalid(schema.TOO_DEEP) from None
 
 
 def _event_time(draft: Draft) -> float:

@@ -75,7 +75,7 @@ def _consent(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         plain = name.lower().removeprefix("_")
         if plain == "consent":
             said += _whole(value)
-        else:
+        elif plain != "region":  # an everyday word
             said.append((plain.removeprefix(PREFIX), value))
     found: dict[str, Any] = {}
     for name, value in said:

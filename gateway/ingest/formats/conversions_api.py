@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from gateway.ingest.formats.denials import both
 from gateway.ingest.formats.rows import Making, Row, amount, first, items, listed, number, switch, text, texts
 from gateway.model.errors import Fault
 from gateway.model.event import CLICK_IDS
@@ -210,16 +211,16 @@ def consent(entry: Mapping[str, Any]) -> Any:
     """What an entry says of consent; `None` if it says nothing.
 
     The format knows an opt-out only: limited data use, and `opt_out`. A site says the rest in a `consent` of the
-    canonical form, beside the fields, or in `custom_data` where an SDK has no other place for it. Limited data use
-    counts as Global Privacy Control, since it answers the same objection, and so does an option that is not known.
+    canonical form, beside the fields, or in `custom_data` where an SDK has no other place for it; a denial in either
+    counts. Limited data use counts as Global Privacy Control, since it answers the same objection, and so does an
+    option that is not known.
     """
     custom = entry.get("custom_data")
-    given = entry.get("consent")
-    if given is None and isinstance(custom, dict):
-        given = custom.get("consent")
-    if given is not None and not isinstance(given, dict):
-        return given  # the schema refuses it: what was meant may have been a denial
-    said = {key: value for key, value in (given or {}).items() if value is not None}
+    given, beside = entry.get("consent"), custom.get("consent") if isinstance(custom, dict) else None
+    for one in (given, beside):
+        if one is not None and not isinstance(one, dict):
+            return one  # the schema refuses it: what was meant may have been a denial
+    said = {key: value for key, value in (both(beside, given) or {}).items() if value is not None}
     if entry.get("opt_out") not in (None, False, 0, "", "0", "false"):
         said["ad_personalization"] = "denied"
     if entry.get("data_processing_options") not in (None, [], ""):

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import schema
@@ -26,7 +27,9 @@ MISFIT = "not what can stand there"
 MOST_ITEMS = 500
 
 _NAMEABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,49}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,10})?", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+#: Digits behind the point that an amount has at most. Sums of programs have more: 59.980000000000004.
+PLACES = Decimal(1).scaleb(-10)
 
 
 def same(value: Any) -> Any:
@@ -62,15 +65,28 @@ def listed(value: Any) -> list[Any] | None:
 def number(value: Any) -> int | float | None:
     """A number, also from its text."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value) if "." in value else int(value)
+        value = int(value) if value.strip().lstrip("-").isdigit() else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def amount(value: Any) -> Any:
-    """An amount as it was sent, without blanks around it; whether it is one, the schema says."""
-    return value.strip() if isinstance(value, str) else value
+    """An amount as it was sent, without blanks around it; whether it is one, the schema says.
+
+    A text with more digits behind the point than an event takes, or with an exponent, is rounded.
+    """
+    found = value.strip() if isinstance(value, str) else value
+    return decimal(Decimal(found)) if isinstance(found, str) and _NUMBER.fullmatch(found) else found
+
+
+def decimal(value: Decimal) -> str:
+    """A decimal number as an event takes it, with no more digits behind the point than that."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= PLACES.as_tuple().exponent:  # type: ignore[operator]
+        return f"{value:f}"
+    found = f"{value.quantize(PLACES):f}".rstrip("0").rstrip(".")
+    return found if found.strip("-0.") else "0"
 
 
 def switch(value: Any) -> bool | None:

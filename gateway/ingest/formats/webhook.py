@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from gateway.ingest.formats.rows import decimal
 from gateway.schema import EVENT_SCHEMA, load_schema
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def amount(value: Any) -> str | None:
     found = number_of(value)
     if found is None:
         return None
-    written = f"{found + 0:f}"  # a negative zero is none
+    written = decimal(found + 0)  # a negative zero is none
     return written if _MONEY.fullmatch(written) else None
 
 

@@ -91,14 +91,16 @@ def translate(topic: str, body: Mapping[str, Any], source: Source) -> Outcome:
         return MISMATCH
     state, paid_at = text(body.get("status")), _utc(body.get("date_paid_gmt"))
     paid = state in PAID or (state not in UNPAID and paid_at is not None)
-    if state in NOTHING or not (paid or source.purchase_when == "created"):
+    given_back = bool(parts(body.get("refunds"))) and paid_at is not None
+    if (state in NOTHING and not given_back) or not (paid or given_back or source.purchase_when == "created"):
         return Unused(
             "not_paid", "the order is not paid, or came to nothing: `order.updated` will tell if that changes"
         )
     created_at = _utc(body.get("date_created_gmt"))
     at = created_at if source.purchase_when == "created" else paid_at or created_at
     purchase = _purchase(body, number, at, source)
-    return Orders([purchase, *_refunds(body, number, purchase)])
+    refunds = [*_refunds(body, number, purchase)]
+    return Orders(refunds if state in NOTHING else [purchase, *refunds])
 
 
 def _purchase(order: Mapping[str, Any], number: str, at: str | None, source: Source) -> Event:

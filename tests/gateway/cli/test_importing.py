@@ -90,6 +90,25 @@ def test_what_is_wrong_is_told_by_line_and_column_and_never_by_value(stage, answ
     assert "soon" not in out + (stage.folder / "faults.csv").read_text("utf-8")
 
 
+def test_a_report_can_name_any_column(stage, answer):
+    path = stage.folder / "odd.csv"
+    head = b"event_name;Conversion\xa0Time;e-mail;order_id\n"
+    path.write_bytes(head + b"Purchase;soon;jane.doe@example.com;1\n")
+    for report in ("faults.ndjson", "faults.csv"):
+        found = answer("import", str(path), "--report", report, code=1)
+        assert (found["rejected"], found["errors"]) == (1, {"bad_format": 1})
+        assert "bad_format" in (stage.folder / report).read_text("utf-8")
+
+
+def test_a_line_that_nests_deep_costs_no_other(stage, answer):
+    deep = "[" * 400 + "]" * 400
+    lines = [f'{{"event_name": "Lead", "event_id": "e{n}", "event_time": {time.time():.0f}}}' for n in range(2)]
+    path = stage.folder / "deep.ndjson"
+    path.write_text("\n".join([lines[0], f'{{"event_name": {deep}}}', lines[1]]) + "\n", "utf-8")
+    found = answer("import", str(path), code=1)
+    assert (found["accepted"], found["errors"]) == (2, {"too_deep": 1})
+
+
 def test_a_report_of_lines(stage, answer, till):
     answer("import", till(extra=["one"]), "--report", "faults.ndjson", code=1)
     (told,) = map(json.loads, (stage.folder / "faults.ndjson").read_text("utf-8").splitlines())

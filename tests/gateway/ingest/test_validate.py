@@ -296,6 +296,14 @@ class TestShape:
             ("/context/c/d~1e~0f", "nul_character"),
         ]
 
+    @pytest.mark.parametrize("depth", [40, 300, 490])
+    @pytest.mark.parametrize("key", ["event_name", "consent", "destinations", "custom_data"])
+    def test_what_nests_deeper_than_the_validator_goes_is_refused(self, at: Any, key: str, depth: int) -> None:
+        value: Any = []
+        for _ in range(depth):
+            value = [value]
+        assert at.take(event(**{key: value})).record is None
+
     @pytest.mark.parametrize("depth", [40, 400, 900])
     def test_depth_is_taken_or_refused(self, at: Any, depth: int) -> None:
         value: Any = 1

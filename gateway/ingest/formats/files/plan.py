@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: How like a usual name a name must be to be taken for a misspelling.
 NEAR = 0.8
 #: Names that may be shown: one that looks like a person's data is a row where names should be.
-_SHOWABLE = re.compile(r"(?!.*\d{5})[^@\x00-\x1f]{1,60}")
+_SHOWABLE = re.compile(r"(?!.*\d{5})[^@\x00-\x1f\ud800-\udfff]{1,60}")
 #: What each event of a file must be told by somebody.
 NEEDED = {
     "event_name": "say `event_name` in `columns` or `constants`, or --set event_name=Purchase",

@@ -22,6 +22,8 @@ def language(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
+#: Times that can be reckoned with; the schema refuses others.
+_LAST_MICROS = 10**18
 # …/reference#payload
 PERSON = (
     Row("client_id", "user_data.ga_client_id", text),
@@ -207,7 +209,7 @@ def _time(making: Making, entry: Mapping[str, Any], body: Mapping[str, Any]) -> 
     if micros is None:
         return
     seconds = number(micros)
-    making.event["event_time"] = micros if seconds is None else seconds / 1e6
+    making.event["event_time"] = micros if seconds is None or abs(seconds) > _LAST_MICROS else seconds / 1e6
 
 
 def _kind(making: Making, params: Mapping[str, Any]) -> None:

@@ -61,8 +61,12 @@ def consent(given: Mapping[str, str]) -> dict[str, Any]:
     said |= {key: given[name] for name, key in STRINGS.items() if given.get(name)}
     if "gpp_sid" in said and not schema.fits("consent", "gpp_sid", said["gpp_sid"]):
         del said["gpp_sid"]  # all sections count then
-    if "gpp" not in said and (privacy := given.get("us_privacy")):
-        said["gpp"] = US_PRIVACY + privacy if _US_PRIVACY.fullmatch(privacy) else privacy
+    if privacy := given.get("us_privacy"):
+        readable = _US_PRIVACY.fullmatch(privacy)
+        if "gpp" not in said:
+            said["gpp"] = US_PRIVACY + privacy if readable else privacy
+        elif not readable or privacy[2] == "Y":  # an opt-out that has no place in the other string
+            said["gpc"] = True
     return said
 
 

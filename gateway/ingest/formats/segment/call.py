@@ -146,6 +146,10 @@ def _event_id(making: Making, name: str, message: Mapping[str, Any], properties:
     number = word(making.event.get("custom_data", {}).get(ID_FROM.get(name, "")))
     if number and len(number) <= LONGEST_ID and not holds_email(number):
         return None
+    if name == "Refund" and plain(str(message.get("event"))) in CANCELLED:  # an order is cancelled once
+        order = word(making.event.get("custom_data", {}).get("order_id"))
+        if order and len(order) < LONGEST_ID - 10 and not holds_email(order):
+            return f"cancelled-{order}"
     given = word(message.get("messageId"))
     if given is None or len(given) <= LONGEST_ID:
         return given

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from gateway.config import Segment
 
+#: Keys of a call's `context` that say something of consent.
+CONSENT = ("consent", "consentManagement")
 _ADS = ("ad_storage", "ad_user_data", "ad_personalization")
 #: Categories of common banners that are for advertising: what a denial of them denies.
 _FOR_ADS = """
@@ -31,7 +33,7 @@ def consent_of(context: Mapping[str, Any], segment: Segment) -> Any:
     https://www.rudderstack.com/docs/data-governance/consent-management/
     """
     given, managed = context.get("consent"), context.get("consentManagement")
-    for one in (given, managed):
+    for one in (given, managed, *_answers(given, managed)):
         if one is not None and not isinstance(one, dict):
             return one
     found = {key: given[key] for key in Consent.__slots__ if given.get(key) is not None} if given else {}
@@ -45,6 +47,16 @@ def consent_of(context: Mapping[str, Any], segment: Segment) -> Any:
         if not yes or flag not in found:
             found[flag] = "granted" if yes else "denied"
     return found or None
+
+
+def _answers(given: Any, managed: Any) -> Iterator[Any]:
+    """What ought to be objects or lists of texts: those that are neither, and so would hide a denial."""
+    yield (given or {}).get("categoryPreferences") if isinstance(given, dict) else None
+    for key in ("allowedConsentIds", "deniedConsentIds"):
+        said = managed.get(key) if isinstance(managed, dict) else None
+        for one in said.values() if isinstance(said, dict) else (said,):
+            if one is not None and not (isinstance(one, list) and all(isinstance(name, str) for name in one)):
+                yield repr(type(one))
 
 
 def _preferences(given: Any) -> dict[str, bool]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.ingest.decode import counted
+from gateway.ingest.formats.denials import both
+from gateway.ingest.formats.segment.consents import CONSENT
 from gateway.ingest.problem import RequestRefused
 from gateway.model.errors import Fault
 
@@ -71,6 +73,9 @@ def _call(message: Any, batch: Mapping[str, Any]) -> Call:
     if kind not in TYPES:
         return Call(Fault("/type", "not_allowed", f"expected one of {', '.join(TYPES)}"), {}, None)
     for part in SHARED:
-        if isinstance(batch.get(part), dict) and isinstance(own := message.get(part) or {}, dict):
-            message = {**message, part: {**batch[part], **own}}
+        if isinstance(shared := batch.get(part), dict):
+            own = message.get(part)
+            own = own if isinstance(own, dict) else {}
+            said = {key: both(shared[key], own.get(key)) for key in CONSENT if key in shared}
+            message = {**message, part: {**shared, **own, **said}}
     return Call(kind, message, message.get("sentAt") or batch.get("sentAt"))

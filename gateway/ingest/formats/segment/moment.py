@@ -45,7 +45,7 @@ def seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        found = value / 1000 if abs(value) >= MILLISECONDS_FROM else float(value)
+        found = value / 1000 if MILLISECONDS_FROM <= abs(value) < _LAST_S * 1000 else min(value, _LAST_S)
     elif isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip().upper())
@@ -54,4 +54,4 @@ def seconds(value: Any) -> float | None:
             return None
     else:
         return None
-    return found if abs(found) < _LAST_S else None
+    return float(found) if abs(found) < _LAST_S else None

@@ -141,6 +141,14 @@ EXTINFO = (
 )
 
 
+def test_a_denial_counts_wherever_it_stands() -> None:
+    for beside in ({}, {"region": "US"}, {"ad_user_data": "granted"}):
+        found = canonical(consent=beside, custom_data={"consent": {"ad_user_data": "denied"}})["consent"]
+        assert found == {**beside, "ad_user_data": "denied"}
+    found = canonical(consent={"gpc": False}, custom_data={"consent": {"gpc": True}})["consent"]
+    assert found == {"gpc": True}
+
+
 @pytest.mark.parametrize(("entry", "path", "value"), FIELDS)
 def test_a_field_of_the_event(entry: dict[str, Any], path: str, value: Any) -> None:
     assert at(canonical(**entry), path) == value

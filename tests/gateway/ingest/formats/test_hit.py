@@ -160,6 +160,21 @@ def test_what_a_request_says_of_consent(given_parameters: dict[str, str], said: 
     assert consent(given_parameters) == said
 
 
+@pytest.mark.parametrize("privacy", ["1YYN", "nonsense"])
+def test_an_opt_out_counts_beside_another_string(privacy: str) -> None:
+    other = "DBABLA~CVQqAAAAAACA.QA"
+    assert consent({"gpp": other, "us_privacy": privacy}) == {"gpp": other, "gpc": True}
+    assert consent({"gpp": other, "us_privacy": "1YNN"}) == {"gpp": other}
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"), [("59.980000000000004", "59.98"), ("1e-7", "0.0000001"), ("5e1", "50"), ("1e-20", "0")]
+)
+def test_an_amount_has_as_many_digits_as_an_event_takes(sent: str, value: str) -> None:
+    (found,) = events(SHARED, urlencode({**PURCHASE, "epn.value": sent}))
+    assert found["custom_data"]["value"] == value
+
+
 def test_the_nine_letters_are_made_of_the_bits_by_which_others_are_read() -> None:
     for letter, state in LETTERS.items():
         bits = ALPHABET.index(letter)

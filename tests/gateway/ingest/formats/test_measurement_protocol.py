@@ -232,6 +232,12 @@ def test_a_consent_that_cannot_be_read_costs_the_event(consent: Any) -> None:
     assert [fault.path.split("/")[1] for fault in schema.faults(made.event)] == ["consent"]
 
 
+@pytest.mark.parametrize("micros", [10**400, -(10**400), "x"], ids=["after", "before", "never"])
+def test_a_time_that_nobody_can_reckon_with_is_left_to_be_refused(micros: Any) -> None:
+    (found,) = translate({"client_id": "1.1", "events": [{"name": "x", "timestamp_micros": micros}]})
+    assert found.event["event_time"] == micros
+
+
 def test_an_unspecified_flag_says_nothing() -> None:
     assert "consent" not in one(consent={"ad_user_data": "CONSENT_STATUS_UNSPECIFIED", "ad_personalization": None})
 

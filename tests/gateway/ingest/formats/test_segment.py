@@ -540,7 +540,37 @@ def test_consent(categories: dict[str, list[str]], context: dict[str, Any], expe
 
 
 @pytest.mark.parametrize(
-    "context", [{"consent": "denied"}, {"consentManagement": []}, {"consent": {"ad_storage": "no"}}]
+    "own", [{}, {"consent": None}, {"consent": {"region": "US"}}, {"consent": {"ad_user_data": "granted"}}, "x"]
+)
+def test_what_a_batch_denies_is_denied_in_each_call(own: Any) -> None:
+    shared = {"consent": {"ad_user_data": "denied"}, "consentManagement": {"deniedConsentIds": ["C0004"]}}
+    call = {"type": "track", "event": "Lead", "context": own}
+    ((_, message, _),), _ = opened(BATCH, {"context": shared, "batch": [call]}, 10)
+    assert event(dict(message))["consent"].items() >= ADS.items()
+
+
+@pytest.mark.parametrize("key", ["timestamp", "originalTimestamp"])
+def test_a_time_that_nobody_can_reckon_with_is_refused(key: str) -> None:
+    assert isinstance(told("track", {"event": "Lead", key: 10**400}).event, Fault)
+    assert event({"event": "Lead", "timestamp": NOW, "sentAt": 10**400})["event_time"] == NOW
+
+
+def test_an_order_is_cancelled_once() -> None:
+    message = {"event": "Order Cancelled", "messageId": "m-1", "properties": {"order_id": "77"}}
+    assert event(message)["event_id"] == event({**message, "messageId": "m-2"})["event_id"] == "cancelled-77"
+    assert event({**message, "properties": {"order_id": "77", "event_id": "e"}})["event_id"] == "e"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"consent": "denied"},
+        {"consentManagement": []},
+        {"consent": {"ad_storage": "no"}},
+        {"consent": {"categoryPreferences": ["Advertising"]}},
+        {"consentManagement": {"deniedConsentIds": "C0004"}},
+        {"consentManagement": {"deniedConsentIds": [{"id": "C0004"}]}},
+    ],
 )
 def test_consent_that_cannot_be_read_is_refused_not_dropped(context: dict[str, Any]) -> None:
     found = told("track", {"event": "Lead", "context": context}).event

@@ -175,6 +175,7 @@ def test_cart_attributes_bring_what_the_shops_script_has_put_there():
         "_consent_ad_user_data": "true",
         "ad_personalization": "maybe",
         "consent_region": "de-be",
+        "region": "US",
         "Gift wrapping": "yes",
     }
     attributes = [{"name": name, "value": value} for name, value in noted.items()]

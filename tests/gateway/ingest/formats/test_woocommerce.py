@@ -134,6 +134,17 @@ def test_each_refund_is_told_with_what_is_left():
     assert (second["event_id"], second["custom_data"]["remaining_value"]) == ("740", "20.01")
 
 
+def test_a_refund_counts_though_its_order_is_cancelled_by_then():
+    (refund,) = events(woo_order(status="cancelled", refunds=[{"id": 730, "total": "-20.00"}]))
+    assert (refund["event_name"], refund["custom_data"]["value"]) == ("Refund", "20.00")
+
+
+def test_a_price_with_more_digits_than_an_event_takes_is_rounded():
+    line = {**woo_order()["line_items"][0], "price": 19.99 / 1.19}
+    (purchase,) = events(woo_order(line_items=[line]))
+    assert purchase["custom_data"]["contents"][0]["item_price"] == "16.7983193277"
+
+
 def test_an_order_that_was_given_back_as_a_whole_leaves_nothing():
     _, refund = events(woo_order(status="refunded", refunds=[{"id": 730, "total": "-59.93"}]))
     assert (refund["custom_data"]["value"], refund["custom_data"]["remaining_value"]) == ("59.93", "0.00")
