@@ -86,7 +86,8 @@ const TYPES = ['ad_storage', 'ad_user_data', 'ad_personalization', 'analytics_st
 if (!copyFromWindow('cg')) createArgumentsQueue('cg', 'cg.q');
 
 // A banner that runs inside Tag Manager leaves no trace in the data layer, where the snippet looks. A type without a
-// default counts as granted here, which would be consent that nobody gave: hence the box to tick.
+// default counts as granted here, which would be consent that nobody gave: hence the box to tick. What holds at first is
+// a default, and no answer: the banner may be about to restore what its visitor has said.
 if (data.consent && !templateStorage.getItem('listening')) {
   templateStorage.setItem('listening', true);
   const told = {};
@@ -98,7 +99,7 @@ if (data.consent && !templateStorage.getItem('listening')) {
       callInWindow('cg', 'consent', change);
     });
   });
-  callInWindow('cg', 'consent', told);
+  callInWindow('cg', 'consent', told, true);
 }
 
 if (data.event) {

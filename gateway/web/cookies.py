@@ -52,6 +52,8 @@ class Jar:
     observed: bool = False
     #: What the gate said; `None`: nobody has said anything.
     allowed: bool | None = None
+    #: What was denied is a default.
+    unanswered: bool = False
     user_data: Mapping[str, Any] = field(default_factory=dict)
 
     def hints(self, hints: BrowserHints, page: Mapping[str, str]) -> BrowserHints:
@@ -73,12 +75,15 @@ class Jar:
         if drafts:
             newest = max(drafts, key=lambda draft: draft.event_time)
             self.observed, self.allowed, self.user_data = True, may_keep(newest), newest.user_data
+            self.unanswered = newest.unanswered
 
     def told(self) -> dict[str, Any]:
         """What the snippet is told: whether it may keep anything, and the visitor's id where no cookie can hold it."""
         if not self.observed:
             return {}
         told: dict[str, Any] = {"storage": "granted" if self.allowed else "denied"}
+        if self.first_party:
+            told["cookies"] = True
         if self.allowed and not self.first_party and self.visitor:
             told["anonymous_id"] = self.user_data.get("anonymous_id", self.visitor)
         return told
@@ -97,7 +102,7 @@ class Jar:
                 ),
                 *(_set(self.settings, name, str(value)) for name, value in wanted.items() if _fits(value)),
             ]
-        refused = self.allowed is False and not self.envelope.pending
+        refused = self.allowed is False and not self.unanswered
         return ended(self.settings, self.sent) if refused else []
 
 

@@ -76,7 +76,7 @@ def test_who_says_no_leaves_nothing_and_nothing_is_left_of_them(gateway: Gateway
         page.click("#no")
     statuses = [one["destinations"] for one in response.value.json()["results"]]
     assert {status for one in statuses for status in one.values()} <= {"skipped:consent", "skipped:event_not_mapped"}
-    assert response.value.json()["visitor"] == {"storage": "denied"}
+    assert response.value.json()["visitor"] == {"storage": "denied", "cookies": True}
     event = gateway.event("Purchase", "71002")
     assert "anonymous_id" not in event["user_data"]
     assert "fbclid" not in event["event_source_url"]

@@ -136,7 +136,7 @@ def test_single_page_navigation_is_counted(visitor: Any, shop: Any) -> None:
         "location.hash = '#/three'",
     ):
         page.evaluate(step)
-        page.wait_for_timeout(60)  # a page does not tell when it has settled
+        page.wait_for_timeout(700)  # the snippet looks twice a second
     base = url.removesuffix("/single")
     until(lambda: len(events(bodies, "PageView")) == 5, page=page)
     assert [(one["event_source_url"], one["referrer_url"]) for one in events(bodies, "PageView")] == [
@@ -147,7 +147,6 @@ def test_single_page_navigation_is_counted(visitor: Any, shop: Any) -> None:
         (f"{base}/single/two?tidy=1#/three", f"{base}/single/two?tidy=1"),
     ]
     assert events(bodies, "PageView")[1]["context"]["page_title"] == "Two"
-    assert len({one["context"]["session_id"] for one in events(bodies, "PageView")}) == 1
 
 
 PIXELS = """
@@ -173,7 +172,7 @@ def test_pixels_are_told_the_same_id(gateway: Gateway, visitor: Any, shop: Any) 
             "snaptr",
             "track",
             "PURCHASE",
-            data | {"client_dedup_id": "mirror-1", "transaction_id": "mirror-1", "price": 9.5, "item_ids": ["A"]},
+            data | {"client_dedup_id": "mirror-1", "transaction_id": "mirror-1", "price": 9.5},
         ],
         ["pintrk", "track", "checkout", data | {"event_id": "mirror-1"}],
         ["ttq", True, "Purchase", data, {"event_id": "mirror-1"}],
@@ -229,7 +228,7 @@ def test_global_privacy_control_is_a_denial(gateway: Gateway, visitor: Any, shop
     page = visitor.new_page()
     with page.expect_response("**/v1/collect") as response:
         page.goto(shop("/gpc", YES + "cg('track', 'Lead', {}, {event_id: 'gpc-1'})"))
-    assert response.value.json()["visitor"] == {"storage": "denied"}
+    assert response.value.json()["visitor"] == {"storage": "denied", "cookies": True}
     assert gateway.event("Lead", "gpc-1")["consent"]["gpc"] is True
     assert visitor.cookies() == []
 
@@ -247,13 +246,15 @@ def test_a_tc_string_is_handed_on_and_followed(gateway: Gateway, visitor: Any, s
     page.wait_for_function("!!window.tell")
     assert bodies == []  # the visitor has not answered
     with page.expect_response("**/v1/collect") as response:
-        page.evaluate(f"tell('useractioncomplete', '{TCF}', {{addtlConsent: '2~89~dv.'}})")
+        page.evaluate(
+            f"tell('useractioncomplete', '{TCF}', {{addtlConsent: '2~89~dv.', purpose: {{consents: {{1: true}}}}}})"
+        )
     assert response.value.json()["visitor"]["storage"] == "granted"
     consent = events(bodies, "Lead")[0]["consent"]
     assert consent == {"tcf": TCF, "additional_consent": "2~89~dv."}
     page.wait_for_function("localStorage['cg.']")
     with page.expect_response("**/v1/consent") as response:  # they open the banner again, and say no
-        page.evaluate(f"tell('useractioncomplete', '{TCF_NO}')")
+        page.evaluate(f"tell('useractioncomplete', '{TCF_NO}', {{purpose: {{consents: {{1: false}}}}}})")
     assert "ad_storage" in response.value.json()["remembered"]["denied"]
     page.wait_for_function("!localStorage.length")
     until(lambda: visitor.cookies() == [])
@@ -292,7 +293,7 @@ def test_a_gpp_string_is_handed_on_with_its_sections(visitor: Any, shop: Any) ->
     with page.expect_response("**/v1/consent") as response:
         page.evaluate(f"tell('{GPP_NO}', 'ready', [-1])")
     assert response.value.json()["remembered"]["opted_out"] is True
-    assert bodies[-1]["consent"] == {"region": "US-CA", "gpp": GPP_NO}
+    assert bodies[-1]["consent"] == {"region": "US-CA", "gpp": GPP_NO, "gpp_sid": [-1]}
 
 
 def test_defaults_for_some_regions_deny_where_the_region_is_unknown(visitor: Any, shop: Any) -> None:
@@ -328,18 +329,6 @@ def test_it_leaves_one_global_and_touches_no_other(visitor: Any, shop: Any) -> N
     new = page.evaluate("Object.getOwnPropertyNames(window).filter(name => !before.includes(name))")
     assert new == ["cg"]
     assert page.evaluate("Object.keys(cg)") == ["on"]
-
-
-def test_the_global_may_be_named(gateway: Gateway, visitor: Any, shop: Any, pages: Pages) -> None:
-    pages.html["/named"] = (
-        "<script>function gateway() { (gateway.q = gateway.q || []).push(arguments); }"
-        f"gateway('track', 'Lead', {{}}, {{event_id: 'named-1'}}); {YES.replace('cg(', 'gateway(')}</script>"
-        f'<script async src="{gateway.url("/collect.js")}?key=made-up-public-key-000001&name=gateway"></script>'
-    )
-    page = visitor.new_page()
-    page.goto(pages.url("/named"))
-    gateway.item("meta", "named-1")
-    assert page.evaluate("typeof window.cg") == "undefined"
 
 
 def test_a_copy_on_the_site_s_own_server_finds_the_gateway(gateway: Gateway, visitor: Any, pages: Pages) -> None:
@@ -430,7 +419,7 @@ def test_where_any_page_may_post_answers_are_read_without_cookies(
     assert len(events(bodies, "Search")) == 1
 
 
-def test_the_cart_and_the_session_are_told(gateway: Gateway, visitor: Any, shop: Any, pages: Pages) -> None:
+def test_the_cart_is_told(gateway: Gateway, visitor: Any, shop: Any, pages: Pages) -> None:
     url = shop("/cart", YES + "cg('track', 'AddToCart', {}, {event_id: 'cart-1', context: {theme: 'dark'}})")
     visitor.add_cookies([{"name": "cart", "value": "Z2NwLWV1cm9wZQ%3Fkey%3D1a2b", "url": pages.url("/")}])
     page = visitor.new_page()
@@ -442,7 +431,6 @@ def test_the_cart_and_the_session_are_told(gateway: Gateway, visitor: Any, shop:
         "cart_token": "Z2NwLWV1cm9wZQ",
     }  # which is not stored
     assert context["theme"] == "dark"
-    assert context["session_id"]
     assert gateway.event("AddToCart", "cart-1")["user_data"]["language"] == "de-DE"
 
 

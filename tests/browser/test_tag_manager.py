@@ -98,6 +98,24 @@ def test_a_banner_inside_tag_manager_is_heard_where_the_site_says_that_there_is_
     assert gateway.item("meta", "gtm-3")["event_name"] == "Lead"
 
 
+def test_a_banner_that_restores_a_yes_withdraws_nothing(page: Any, visitor: Any) -> None:
+    deny = "TYPES = ['ad_storage', 'ad_user_data', 'ad_personalization', 'analytics_storage'];"
+    deny += "TYPES.forEach((type) => { consent[type] = 'denied'; });"
+    for _ in range(2):  # a new visitor, who says yes; one who comes back
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url.rpartition("/")[2]))
+        page.evaluate(f"{deny} tag({{consent: true}})")
+        page.wait_for_function("window.done && cg.on")
+        page.wait_for_timeout(600)
+        with page.expect_response("**/v1/collect") as response:
+            page.evaluate("say('granted')")
+        assert response.value.json()["visitor"]["storage"] == "granted"
+        assert "consent" not in asked
+        page.wait_for_function("localStorage['cg.']")
+        page.reload()
+    assert any(one["name"] == "cg_visitor" for one in visitor.cookies())
+
+
 def test_nothing_is_taken_for_consent_where_it_does_not(gateway: Gateway, page: Any) -> None:
     page.evaluate("tag({event: 'Lead', eventId: 'gtm-4'})")
     assert gateway.event("Lead", "gtm-4")["consent"] == {}

@@ -12,24 +12,19 @@
 
   const src = new URL(script.src);
   const option = (name) => script.dataset[name] || src.searchParams.get(name) || '';
-  const name = option('name') || 'cg';
-  const prefix = name + '.';
-  const stub = window[name];
+  const prefix = 'cg.';
+  const stub = window.cg;
   if (stub?.on) return;
 
   // Milliseconds: a little less than the gateway's dedup_window, within which a second copy of an event is recognised.
   const WEEK = 6e8;
-  // Milliseconds without an event after which a visit is over.
-  const VISIT = 18e5;
   // Milliseconds without an event after which nothing of a visitor is known any more.
   const KEPT = 7776e6;
-  // Most events in one request, and most that wait.
+  // Most events in one request, and most that wait to be sent.
   const STEP = 10, MOST = 60;
-  // What may be denied.
-  const DENIABLE = ['ad_storage', 'ad_user_data', 'gpc', 'ad_personalization'];
   // What may hold a click or browser id. The gateway looks closer.
-  const CLICKS = /\b(\w*c(cid|lk?id)|[gw]braid|gad_\w+|epik|rdt_cid|li_fat_id)=[^&]+/gi;
-  const COOKIES = /^(_fb|_tt|_epik|_pin|_sc|_rdt|_uet|_gcl|_gac|FPGCL|\w+clid|li_fat)/;
+  const CLICKS = /[^?&]*(c(c|lk?|)id|braid|gad_\w+|epik|fat_id)=[^&]+/gi;
+  const COOKIES = /(^| )(_(fb|tt|epik|pin|sc|rdt|uet|gcl|gac)|FPGCL|\w+clid|li_fat)[^;]+/g;
 
   // What pixels call an event where it is not its name in their spelling.
   const PINTEREST = { Purchase: 'checkout', PageView: 'pagevisit', CompleteRegistration: 'signup' };
@@ -44,19 +39,20 @@
   // Consent as Consent Mode has it: its defaults, those for some regions, what came after them; and what the two
   // interfaces of the IAB gave.
   const defaults = {}, regional = {}, said = {}, strings = {};
-  // `asks`: there were defaults. `heard`: one of the interfaces had an answer.
-  let tcf, gpp, layer, last, asks, heard;
+  // `asks`: there were defaults. `heard`: one of the interfaces had an answer; `changed`: and then another. `closed`: by
+  // the TCF, nothing may be kept on the device.
+  let tcf, gpp, layer, last, asks, heard, changed, closed;
   // Events that nobody has confirmed; those skipped for want of consent, which may come yet while the page is open.
   // Of each: `k` its key, `e` the event, `c` what was
   // said of consent on an earlier page, `u` user_data (in memory only), `p` the pixels are to be told,
   // `f` in a request, `b` gone with a beacon.
   let queue = [], skipped = [];
-  // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `s` its id, `a` its last event. It is kept on
-  // the device once it has `f`, what was denied when the gateway allowed that.
-  let held, visit = {}, user, revoked, revoking, lean, at, until, fails = 0;
+  // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `a` its last event. It is kept on the device once it has `f`, what was denied when the gateway allowed that.
+  // `lean`: cookies are left out.
+  let held, visit = {}, user, revoked, revoking, lean, at = [], until, fails = 0, step = STEP;
   let referrer = document.referrer;
 
-  const now = () => Date.now();
+  const now = Date.now;
   const random = () => now().toString(36) + Math.random().toString(36).slice(2);
   const safe = (run) => (...given) => {
     try {
@@ -69,54 +65,57 @@
   const storage = (use) => safe(() => use(localStorage))();
   const listen = (event, run) => addEventListener(event, safe(run));
   const url = (path) => new URL('v1/' + path, option('url') || src);
-  const post = (path, body) =>
-    fetch(url(path), { method: 'POST', body, keepalive: body.length < 6e4, credentials: lean ? 'omit' : 'include' });
+  const post = (path, body, omit) =>
+    fetch(url(path), { method: 'POST', body, keepalive: body.length < 6e4, credentials: omit ? 'omit' : 'include' });
 
   // --- consent
 
   const consent = () => {
-    const { globalPrivacyControl: gpc } = navigator;
     // a TC string is the visitor's answer: no default stands for them any more
     const given = {
-      region: option('region'), ...(!strings.tcf && { ...defaults, ...regional }), ...said, ...strings, ...(gpc && { gpc }),
+      region: option('region'), ...(!strings.tcf && { ...defaults, ...regional }), gpc: navigator.globalPrivacyControl,
+      ...said, ...strings,
     };
     for (const key in given) given[key] || delete given[key];
     return given;
   };
-  const denied = () => DENIABLE.filter((key) => /true|denied/.test(consent()[key]));
+  // What is denied, each as it stands in JSON.
+  const denied = () => JSON.stringify(consent()).match(/"(ad_\w+":"denied|gpc":true)/g) || [];
   // Whether more than ad_personalization is, which leaves ids and cookies alone: only its name has neither letter.
-  const barred = () => /[gu]/.test(denied());
+  const barred = () => closed || /[gu]/.test(denied());
   // Whether the visitor has answered, rather than that a default stands for them.
   const answered = () =>
-    said.ad_storage || said.ad_user_data || consent().gpc || strings.tcf || (heard && !asks);
+    said.ad_storage || said.ad_user_data || consent().gpc || strings.tcf || changed || (heard && !asks);
 
   // An entry of the data layer: gtag('consent', 'default' or 'update', {…}).
   const hear = (entry) => {
     if (entry?.[0] !== 'consent') return;
     const { region, ...flags } = entry[2];
-    const mine = consent().region;
+    const mine = (consent().region || '').toUpperCase();
     asks = 1;
     for (const flag in flags) {
       const value = flags[flag];
       if (!/^a[dn]/.test(flag)) continue; // ad_…, analytics_storage
       if (entry[1] === 'update') said[flag] = value;
       else if (!region) defaults[flag] = value;
-      // for some regions only: where nobody knows the visitor's, a denial counts and a grant does not
-      else if (mine ? region.some((one) => mine.startsWith(one)) : value === 'denied')
-        regional[flag] = value;
+      // for some regions only: a denial counts where it may be the visitor's too, and is stronger
+      else if (
+        regional[flag] !== 'denied' &&
+        [].concat(region).some((one) => mine.startsWith(one) || (value === 'denied' && one.startsWith(mine)))
+      ) regional[flag] = value;
     }
   };
 
   const tell = (key, value) => {
     heard = 1;
     // one that changes while the page is open may hold a denial: the gateway reads it
-    if (strings[key] && strings[key] !== value) revoked = 1;
+    if (strings[key] && strings[key] !== value) revoked = changed = 1;
     strings[key] = value;
   };
 
   const look = () => {
     const { dataLayer, __tcfapi, __gpp } = window;
-    if (dataLayer && dataLayer !== layer) {
+    if (dataLayer !== layer) {
       layer = dataLayer;
       const push = layer.push;
       layer.forEach(safe(hear));
@@ -128,10 +127,11 @@
     }
     if (!tcf && __tcfapi) {
       tcf = 1;
-      __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, tcString, addtlConsent }) => {
-        if (!/^(tc|us)/.test(eventStatus)) return; // tcloaded, useractioncomplete
+      __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, tcString, addtlConsent, purpose }) => {
+        if (!/^[tu]/.test(eventStatus)) return; // tcloaded, useractioncomplete
         tell('tcf', gdprApplies !== false && tcString);
         strings.additional_consent = strings.tcf && addtlConsent;
+        closed = strings.tcf && !purpose.consents[1];
       }));
     }
     if (!gpp && __gpp) {
@@ -139,22 +139,25 @@
       __gpp('addEventListener', safe(({ pingData: { signalStatus, gppString, applicableSections } }) => {
         if (signalStatus !== 'ready') return;
         tell('gpp', gppString);
-        const sections = applicableSections.filter((section) => section > 0);
-        strings.gpp_sid = gppString && sections[0] && sections;
+        strings.gpp_sid = gppString && applicableSections;
       }));
     }
   };
 
+  // Where the visitor is now, and what they say; once it is another thing, what was skipped may go.
+  const ask = () => {
+    moved();
+    look();
+    const text = JSON.stringify(consent());
+    if (text !== last && !barred()) queue.push(...skipped.splice(0));
+    last = text;
+  };
+
   // All there is to do, twice a second and after each event.
   const tick = safe(() => {
-    look();
+    ask();
     if (visit.f && answered() && (revoked || denied().some((key) => !visit.f.includes(key)))) revoke();
-    const text = JSON.stringify(consent());
-    if (text !== last) {
-      last = text;
-      if (!barred()) queue.push(...skipped.splice(0).map((entry) => ({ ...entry, f: 0, b: 0 })));
-    }
-    const batch = queue.filter((entry) => !entry.f).slice(0, STEP);
+    const batch = queue.filter((entry) => !entry.f).slice(0, step);
     if (!batch[0] || now() < until || (now() < held && !answered())) return;
     batch.forEach((entry) => {
       entry.f = 1;
@@ -174,12 +177,12 @@
 
   // --- events
 
-  const track = (event_name, custom_data = {}, { user_data, mirror, context, ...more } = {}, done) => {
-    const id =
-      more.event_id || { Purchase: custom_data.order_id, Refund: custom_data.refund_id }[event_name] || random();
-    if (!(now() - visit.a < VISIT)) visit.s = random();
+  const track = (event_name, data, options, done) => {
+    const custom_data = data || {}, { user_data, mirror, context, ...more } = options || {};
+    const id = more.event_id || (event_name === 'Purchase' && custom_data.order_id) || random();
     visit.a = now();
-    const entry = {
+    // a copy: the page may go on with its objects; what JSON cannot hold is its own fault alone
+    const entry = JSON.parse(JSON.stringify({
       k: prefix + event_name + '.' + id,
       u: { ...user, ...user_data },
       p: mirror !== false,
@@ -193,12 +196,11 @@
         custom_data,
         context: {
           page_title: document.title,
-          session_id: visit.s,
-          cart_token: /(^|; )cart=([\w-]+)/.exec(document.cookie)?.[2],
+          cart_token: /(^| )cart=([\w-]+)/.exec(document.cookie)?.[2],
           ...context,
         },
       },
-    };
+    }));
     queue.push(entry);
     save(entry);
     setTimeout(tick);
@@ -206,21 +208,19 @@
     return id;
   };
 
-  const arrive = () => {
-    const clicks = location.search.match(CLICKS);
-    if (clicks) visit.l = { query: clicks.join('&'), at: now() };
-  };
-
-  // `all`: the query counts too. Replacing it alone is how pages tidy their address.
-  const moved = (all) => {
-    const { pathname, search, hash, href } = location;
+  // The page is another one: it was loaded, or went on by itself. Replacing the query alone is how pages tidy their
+  // address.
+  const moved = () => {
+    const { pathname, search, hash, href } = location, { length } = history;
     const place = pathname + (/^#[!/]/.test(hash) ? hash : '');
-    if (at && (place !== at[0] || (all && search !== at[1]))) {
-      referrer = at[2];
-      arrive();
-      track('PageView');
+    const [before, query, from, steps] = at;
+    at = [place, search, href, length];
+    if (place !== before || (search !== query && length !== steps)) {
+      referrer = from || referrer;
+      const clicks = search.match(CLICKS);
+      if (clicks) visit.l = { query: clicks.join('&'), at: now() };
+      if (option('page') !== 'off') track('PageView');
     }
-    at = [place, search, href];
   };
 
   // --- sending
@@ -231,7 +231,7 @@
       sent_at: now(),
       pending: !answered(),
       ...(barred() || {
-        cookies: document.cookie.split('; ').filter((pair) => COOKIES.test(pair)).join('; '),
+        cookies: (document.cookie.match(COOKIES) || []).join(';'),
         landing: visit.l,
       }),
       events: entries.map(({ e, u, c }) => ({
@@ -244,25 +244,33 @@
   const send = async (batch) => {
     until = now() + Math.min(6e4, 1e3 * 2 ** fails++) * (0.5 + Math.random());
     try {
-      const response = await post('collect', body(batch));
-      if (!/^(408|429|5)/.test(response.status)) return settle(batch, await response.json());
-      until += response.headers.get('retry-after') * 1e3;
+      const response = await post('collect', body(batch), lean);
+      const answer = await response.json().catch(() => 0);
+      // what is no good by itself (400, 413, 415) is not sent again
+      if (answer.results || (/^4(00|1[35])/.test(response.status) && !batch[1])) return settle(batch, answer);
+      console.warn(answer);
+      until += response.headers.get('retry-after') * 1e3 || 0;
     } catch {
       lean = !lean; // where any page may post, a browser hides the answer to a request that has cookies
     }
+    // one by one then, and others first: one of them may be the cause
+    step = 1;
     batch.forEach((entry) => (entry.f = 0));
-    queue = queue.slice(-MOST);
+    queue = [...queue.filter((entry) => !batch.includes(entry)), ...batch].slice(-MOST);
   };
 
   const settle = (batch, { results = [], visitor }) => {
     fails = until = 0;
+    step = STEP;
     queue = queue.filter((entry) => !batch.includes(entry));
     batch.forEach((entry, index) => {
       storage((box) => delete box[entry.k]);
+      const result = JSON.stringify(results[index]);
       // of a duplicate nobody says what it came to: the page may have been loaded twice before the answer
-      if (/skipped:consent|duplicate/.test(JSON.stringify(results[index]))) skipped.push(entry);
+      if (/:consent|duplicate/.test(result)) skipped.push({ ...entry, f: 0, b: 0 });
+      if (/rejected/.test(result)) console.warn(result);
     });
-    skipped = skipped.slice(-MOST);
+    if (visitor?.cookies) lean = 0;
     if (visitor && !barred()) {
       if (visitor.storage === 'granted') {
         visit.v = visitor.anonymous_id || visit.v;
@@ -280,8 +288,9 @@
     revoking = now() + 3e4;
     const { status } = await post(
       'consent', JSON.stringify({ key: option('key'), user_data: { anonymous_id: visit.v }, consent: consent() }),
+      visit.v, // no cookie is asked for where there is none
     ).catch(() => 0);
-    if (status < 429) {
+    if (/200|422/.test(status)) {
       revoked = revoking = 0;
       visit = {};
       storage((box) => keys(box).forEach((key) => delete box[key]));
@@ -290,12 +299,15 @@
 
   // The page goes, and what nobody has confirmed goes with it, in requests that outlive it.
   const leave = () => {
+    ask();
     const rest = queue.filter((entry) => !entry.b);
-    while (rest[0]) {
-      const part = rest.splice(0, STEP);
-      part.forEach((entry) => (entry.b = 1));
-      navigator.sendBeacon(url('collect'), body(part));
-    }
+    while (rest[0]) beam(rest.splice(0, STEP));
+  };
+
+  // A browser takes 64 KiB at most: what is more goes in parts.
+  const beam = (part) => {
+    part.forEach((entry) => (entry.b = 1));
+    if (!navigator.sendBeacon(url('collect'), body(part)) && part[1]) part.forEach((entry) => beam([entry]));
   };
 
   // --- the platforms' own pixels, as far as the page asks for it and has them
@@ -314,7 +326,6 @@
         client_dedup_id: event_id,
         transaction_id: data.order_id,
         price: data.value,
-        item_ids: data.content_ids,
       });
     }
     call('pintrk', 'track', PINTEREST[event] || event.toLowerCase(), { ...data, event_id });
@@ -327,37 +338,30 @@
 
   const commands = {
     track,
-    page: (...given) => track('PageView', ...given),
     identify: (data) => (user = data && { ...user, ...data }),
-    consent: (given) => Object.assign(said, given),
+    // `standing`: for as long as the visitor has not answered
+    consent: (given, standing) => {
+      for (const key in given) (standing ? defaults : said)[key] = { true: 'granted', false: 'denied' }[given[key]] || given[key];
+    },
   };
 
   const start = safe(() => {
     held = now() + +(option('wait') || 2e3);
-    storage((box) => keys(box).forEach((k) => {
+    storage((box) => keys(box).forEach(safe((k) => {
       const item = JSON.parse(box[k]);
       const { e, a } = item;
       if (now() - (e ? e.event_time * 1e3 : a) > (e ? WEEK : KEPT)) delete box[k];
       else if (e) queue.push({ k, ...item });
       else visit = item;
-    }));
-    arrive();
-    moved();
-    const command = (window[name] = safe((what, ...given) => commands[what](...given)));
+    })));
+    const command = (window.cg = safe((what, ...given) => commands[what](...given)));
     command.on = 1;
     stub?.q?.forEach((given) => command(...given));
-    if (option('page') !== 'off') {
-      track('PageView');
-      ['pushState', 'replaceState'].forEach((method, replaces) => {
-        const real = history[method];
-        history[method] = (...given) => {
-          real.apply(history, given);
-          setTimeout(safe(moved), 0, !replaces);
-        };
-      });
-      listen('popstate', moved);
-    }
+    moved();
     setInterval(tick, 500);
+    // another tab has heard a no
+    listen('storage', (event) => event.key === prefix && !event.newValue && (visit = {}));
+    listen('popstate', () => (at[3] = 0)); // going back counts
     listen('online', () => (fails = until = 0));
     listen('visibilitychange', () => document.hidden && leave());
   });

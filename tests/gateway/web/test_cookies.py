@@ -69,7 +69,7 @@ def set_by(answer):
 async def test_consent_sets_the_visitor_s_id_and_the_click_s(post, stored):
     answer = await post(YES, event_source_url="https://shop.example/?fbclid=IwAR2Example")
     assert answer.status_code == 202
-    assert answer.json()["visitor"] == {"storage": "granted"}
+    assert answer.json()["visitor"] == {"storage": "granted", "cookies": True}
     found = set_by(answer)
     assert found.keys() == {"cg_visitor", "_fbc"}
     value, rest = found["cg_visitor"]
@@ -117,7 +117,7 @@ async def test_a_site_may_do_without(use, post, stored):
 async def test_a_denial_ends_them(use, post, consent, stored):
     use(BOTH)
     answer = await post(consent, f"cg_visitor={VISITOR}; _fbc={FBC}; _fbp={FBP}; mine=1")
-    assert answer.json()["visitor"] == {"storage": "denied"}
+    assert answer.json()["visitor"] == {"storage": "denied", "cookies": True}
     found = set_by(answer)
     assert {name: value for name, (value, _) in found.items()} == {"cg_visitor": "", "_fbc": "", "_fbp": ""}
     assert all(rest.startswith("Max-Age=0; Path=/; Domain=shop.example; Secure;") for _, rest in found.values())
@@ -129,7 +129,15 @@ async def test_a_default_that_stands_for_no_answer_ends_nothing(use, post):
     use(BOTH)
     answer = await post(NO, f"cg_visitor={VISITOR}", around={"pending": True})
     assert set_by(answer) == {}
-    assert answer.json()["visitor"] == {"storage": "denied"}
+    assert answer.json()["visitor"] == {"storage": "denied", "cookies": True}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("said", [{"gpc": True}, {"gpp": "DBABLA~CVQVAAAAAACA.YA"}], ids=["gpc", "gpp"])
+async def test_what_a_visitor_has_set_ends_them_whatever_the_page_says(use, post, said):
+    use(BOTH)
+    answer = await post({**YES, **said}, f"cg_visitor={VISITOR}", around={"pending": True})
+    assert set_by(answer).keys() == {"cg_visitor"}
 
 
 @pytest.mark.anyio
@@ -137,13 +145,13 @@ async def test_where_consent_comes_first_silence_sets_nothing_and_ends_nothing(u
     use(BOTH, region="DE")
     answer = await post({}, f"cg_visitor={VISITOR}; _fbc={FBC}")
     assert set_by(answer) == {}
-    assert answer.json()["visitor"] == {"storage": "denied"}
+    assert answer.json()["visitor"] == {"storage": "denied", "cookies": True}
 
 
 @pytest.mark.anyio
 async def test_where_silence_is_enough_they_are_set(post):
     answer = await post({})  # the source's region is the United States
-    assert answer.json()["visitor"] == {"storage": "granted"}
+    assert answer.json()["visitor"] == {"storage": "granted", "cookies": True}
     assert set_by(answer).keys() == {"cg_visitor"}
 
 
@@ -156,7 +164,7 @@ async def test_the_newest_event_decides(post, client):
     ]
     body = {"key": PUBLIC_KEY, "sent_at": time.time() * 1000, "events": events}
     answer = await client.post("/v1/collect", content=json.dumps(body), headers={"Origin": SHOP})
-    assert answer.json()["visitor"] == {"storage": "denied"}
+    assert answer.json()["visitor"] == {"storage": "denied", "cookies": True}
     assert set_by(answer) == {}
 
 
