@@ -57,8 +57,17 @@ SECRET_KEYS = re.compile(
 QUOTED = re.compile(r"\"([^\"$]{8,})\"")
 #: Files that tests write for the gateway to read, and whose content is theirs.
 INPUTS = {".toml", ".old", ".py", ".json", ".ndjson", ".csv", ".gz", ".zst", ".env", ".pem", ".key", ".ini", ".txt"}
+#: Digits of a day of birth.
+DAY = 8
 #: Values times characters from which on one search for all of them is the faster.
 LARGE = 500_000_000
+
+
+def stands_in(value: str, text: str) -> bool:
+    """Whether it is there as such: eight digits, a day, are a part of some digest or time where there are many."""
+    if not (value.isdigit() and len(value) <= DAY):
+        return True
+    return re.search(rf"(?<![0-9a-f.]){value}(?![0-9a-f])", text) is not None
 
 
 @dataclass
@@ -110,12 +119,14 @@ class Watch:
         """One that stands in a text. A search each, or one for all of them where there is much to look through."""
         folded, values = text.lower(), (*self.secrets, *self.people)
         if len(values) * len(folded) < LARGE:
-            return next((one for one in values if one in folded), None)
+            return next((one for one in values if one in folded and stands_in(one, folded)), None)
         automaton = ahocorasick.Automaton()
         for value in values:
             automaton.add_word(value, value)
         automaton.make_automaton()
-        return next((one for _, one in automaton.iter(folded)), None)
+        return next(
+            (one for one in dict.fromkeys(one for _, one in automaton.iter(folded)) if stands_in(one, folded)), None
+        )
 
     def look(self, channel: str, text: str | bytes) -> None:
         """Look through something that the gateway gave away."""

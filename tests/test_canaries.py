@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import pytest
 
 from gateway import config, registry
 from gateway.delivery.auth import Signer, encode
@@ -14,6 +15,7 @@ from gateway.delivery.clock import SystemClock
 from gateway.delivery.dispatcher import transport_for
 from gateway.plugin import Request
 from gateway.web.keys import Keys
+from tests.canaries import stands_in
 
 ROOT = Path(__file__).parent.parent
 HEAD = """
@@ -133,3 +135,16 @@ def test_values_print_without_what_is_secret_in_them(tmp_path: Path) -> None:
 def vars_of(value: object) -> str:
     """What `traceback` and others show of a local: its `repr`, in a list and a mapping too."""
     return repr([value]) + repr({"value": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ('"date_of_birth": "20010724"', True),
+        ("dob=20010724&", True),
+        ("a4f20010724bc", False),
+        ("1795.20010724", False),
+    ],
+)
+def test_a_day_is_looked_for_as_such(text: str, there: bool) -> None:
+    assert stands_in("20010724", text) is there
