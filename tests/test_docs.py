@@ -359,13 +359,13 @@ def test_the_ten_minutes_of_the_readme_work_as_they_are_told(tmp_path: Path) -> 
             assert json.loads(shell.run(post)) == json.loads(blocks(told, "json")[0])
             wait_for(lambda: "meta: delivered" in shell.run(look))
             assert json.loads(shell.run(post))["duplicates"] == 1
-            without = re.sub(r',\n +"consent".*}}', "}", post.replace("order-10042", "order-10043"))
+            without = re.sub(r',\n +"consent".*}}', "}", post.replace('"event_id": "10042"', '"event_id": "10043"'))
             assert json.loads(shell.run(without))["results"][0]["destinations"]["meta"].startswith("skipped:")
             assert '"meta":"queued"' in shell.run(blocks(page("docs/getting-started.md"), "sh")[-1])
             wait_for(lambda: len(mocks.received["meta"]) == 2)
             backup = blocks(section(page("docs/operating.md"), "## Backup"), "sh")[0]
             shell.run(backup)
-    assert [item["event_id"] for item in mocks.received["meta"]] == ["order-10042", "lead-77"]
+    assert [item["event_id"] for item in mocks.received["meta"]] == ["10042", "lead-77"]
     text = (folder / "gateway.toml").read_text("utf-8")
     (folder / "copy.toml").write_text(text.replace('# url = "sqlite:///gateway.db"', 'url = "sqlite:///backup.db"'))
     assert "meta: delivered" in shell.run(look.strip() + " --config copy.toml")

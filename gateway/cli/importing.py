@@ -76,14 +76,15 @@ def import_file(
 
 
 def _source(settings: "Settings", name: str | None) -> "Source":
-    if name is None and len(settings.sources) == 1:
-        return next(iter(settings.sources.values()))
-    known = ", ".join(settings.sources) or "none"
+    fit = {one.name: one for one in settings.sources.values() if one.kind == "events"}  # others take webhooks alone
+    if name is None and len(fit) == 1:
+        return next(iter(fit.values()))
+    known = ", ".join(fit) or "none"
     if name is None:
         raise typer.BadParameter(f"say as which source: --source NAME; there are: {known}")
-    if name not in settings.sources:
-        raise typer.BadParameter(f"there is no source {name!r}; there are: {known}")
-    return settings.sources[name]
+    if name not in fit:
+        raise typer.BadParameter(f"there is no source {name!r} for files; there are: {known}")
+    return fit[name]
 
 
 def _mapping(path: Path | None, constants: Any, timezone: str | None, *, lax: bool) -> "Mapping":

@@ -229,7 +229,16 @@ def _interrupts(run: Import) -> Iterator[None]:
 def printed(made: dict[str, Any], report: Path | None) -> None:
     """Print it for people."""
     out = show.console()
-    done = "Would import" if made["dry_run"] else "Imported" if made["finished"] else "Stopped in"
+    refused = made["dry_run"] and made["unknown_columns"]
+    done = (
+        "Would refuse, for its columns,"
+        if refused
+        else "Would import"
+        if made["dry_run"]
+        else "Imported"
+        if made["finished"]
+        else "Stopped in"
+    )
     show.line(out, f"{done} {made['file']}: {show.plural(made['rows'], 'row', 'rows')}", "bold")
     if made["resumed_after"]:
         show.line(out, f"It went on after {made['resumed_after']} rows that were in already.", indent=2)

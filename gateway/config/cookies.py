@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from gateway.config import values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gateway.config.faults import Faults, KeyPath
 
@@ -34,17 +35,21 @@ class BrowserCookies:
     cookie_max_age_s: float = 90 * 86400.0
 
 
-def browser(table: Mapping[str, Any], faults: Faults, at: KeyPath) -> BrowserCookies:
-    """The table, which fits the schema, its defaults filled in."""
+def browser(table: Mapping[str, Any], origins: Iterable[str], faults: Faults, at: KeyPath) -> BrowserCookies:
+    """The table, which fits the schema, its defaults filled in. `origins`: of the pages."""
     age = values.reading(values.duration, table["cookie_max_age"], faults, (*at, "cookie_max_age"), 86400.0)
     if not 60 <= age <= LONGEST_S:
         faults.add((*at, "cookie_max_age"), 'expected "1m" to "395d": no cookie may stay longer')
+    domain = None
+    if "cookie_domain" in table:
+        domain = values.reading(_domain, table["cookie_domain"], faults, (*at, "cookie_domain"), None)
+    hosts = [host for one in origins if (host := urlsplit(one).hostname)]
+    if domain and hosts and not any(f".{host}".endswith(f".{domain}") for host in hosts):
+        faults.add((*at, "cookie_domain"), "none of `origins` is in this domain: no page would see the cookies")
     return BrowserCookies(
         cookies=tuple(dict.fromkeys(table["cookies"])),
         visitor_cookie=table["visitor_cookie"],
-        cookie_domain=values.reading(_domain, table["cookie_domain"], faults, (*at, "cookie_domain"), None)
-        if "cookie_domain" in table
-        else None,
+        cookie_domain=domain,
         cookie_max_age_s=age,
     )
 

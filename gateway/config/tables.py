@@ -127,10 +127,10 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
     for key in OF_WEBHOOKS:
         if table["kind"] == "events" and key in table:
             faults.add((*at, key), 'is for webhooks: `kind = "shopify"`, `"woocommerce"` or `"stripe"`')
-    origins = (
+    origins = [
         values.reading(values.origin, text, faults, (*at, "origins", number), "")
         for number, text in enumerate(table["origins"])
-    )
+    ]
     return Source(
         name=name,
         write_keys=write,
@@ -156,7 +156,7 @@ def source(name: str, table: Mapping[str, Any], faults: Faults) -> Source:
         measurement_ids=_several(table["measurement_protocol"].get("measurement_id", ())),
         ga_events=table["measurement_protocol"].get("events", {}),
         segment=segment(table["segment"]),
-        browser=browser(table["browser"], faults, (*at, "browser")),
+        browser=browser(table["browser"], origins, faults, (*at, "browser")),
     )
 
 

@@ -81,7 +81,8 @@ class Copy:
             f"digests.{key.partition(':')[0]}" for key in merged["digests"] if key not in first.get("digests", {})
         ]
         mine = {"by": "copy", "at": self.payload["received_at"], "source": self.source}
-        from_visits = {**self.payload.get("joined", {}), **first.get("joined", {})}
+        theirs = {path: one for path, one in self.payload.get("joined", {}).items() if consents or path in added}
+        from_visits = {**theirs, **first.get("joined", {})}
         if joined := {**dict.fromkeys(added, mine), **from_visits}:
             merged["joined"] = joined
         if consents:

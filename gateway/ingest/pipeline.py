@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import anyio.lowlevel
@@ -180,6 +180,12 @@ def accepted(index: int, taken: Taken, *, to_browser: bool = False) -> dict[str,
         result["warnings"] = faults(draft.warnings)
     result["destinations"] = routing.statuses if routing else {}
     return result
+
+
+def nowhere(statuses: Mapping[str, str]) -> list[str]:
+    """Why no destination gets an event, by its statuses; empty if one does."""
+    reasons = sorted({one.removeprefix("skipped:") for one in statuses.values()})
+    return reasons if all(one.startswith("skipped:") for one in statuses.values()) else []
 
 
 def rejected(index: int, taken: Taken) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Keys of `user_data` that are deleted as soon as the last delivery is final.
 SHORT_LIVED = ("client_ip_address", "client_user_agent")
 
+#: Paths of what joined an event that say what its visitor allows.
+CONSENT = frozenset({"consent", "consent.region"})
 #: What a destination may be called, and `*`; a number of seven digits may be somebody's.
 NAMED = re.compile(r"\*|(?![0-9]{7,}$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Keys that stay of an event that nobody may have for want of consent: not those of a person, a device or a visit.
@@ -75,8 +77,12 @@ def record(draft: Draft, setup: Setup) -> Record:
         payload["event_source_url"] = _address(draft.event_source_url, anonymous=routing.anonymous)
     if draft.referrer_url:
         payload["referrer_url"] = _address(draft.referrer_url, anonymous=routing.anonymous)
-    if draft.joined and not routing.anonymous:
-        payload["joined"] = {path: one for path, one in draft.joined.items() if _is_left(path, payload, clear)}
+    if draft.joined:  # of an event that nobody may have, where its consent is from
+        payload["joined"] = {
+            path: one
+            for path, one in draft.joined.items()
+            if _is_left(path, payload, clear) and (path in CONSENT or not routing.anonymous)
+        }
     if "context" in raw and not routing.anonymous:
         context = {key: value for key, value in raw["context"].items() if key != CART}
         payload["context"], removed = scrub_value(context)

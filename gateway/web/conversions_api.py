@@ -13,7 +13,7 @@ import anyio.lowlevel
 from gateway.ingest.decode import Body, counted, read_json
 from gateway.ingest.formats.conversions_api import Translated, translate
 from gateway.ingest.formats.forms import MULTIPART, URLENCODED, fields, urlencoded
-from gateway.ingest.pipeline import SLICE
+from gateway.ingest.pipeline import SLICE, nowhere
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading
 from gateway.web.doors import content_type
@@ -124,6 +124,8 @@ def messages(results: Sequence[Mapping[str, Any]], notes: Sequence[Sequence[str]
             said.setdefault((1, _line(fault)), []).append(index)
         for note in noted:
             said.setdefault((1, note), []).append(index)
+        if why := nowhere(result.get("destinations", {})):
+            said.setdefault((1, f"no destination gets it: {', '.join(why)}"), []).append(index)
     lines = sorted(said.items(), key=lambda one: one[0][0])[:MOST_MESSAGES]
     return [f"data[{at[0]}]{f' and {len(at) - 1} more' if at[1:] else ''}: {words}" for (_, words), at in lines]
 

@@ -96,7 +96,11 @@ class Keys:
 
     def _known(self, key: bytes | None) -> Holder:
         if not key:
-            raise KeyRefused(401, "missing_key", "no key: send `Authorization: Bearer KEY` or `X-Write-Key`")
+            raise KeyRefused(
+                401,
+                "missing_key",
+                "no key: send `Authorization: Bearer KEY` or `X-Write-Key`, or what the door has for it",
+            )
         holder = self._holders.get(self._digest(key))
         if holder is None:
             raise KeyRefused(401, "unknown_key", "nobody has this key")

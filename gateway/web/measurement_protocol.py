@@ -16,7 +16,7 @@ from gateway.ingest.formats.forms import urlencoded
 from gateway.ingest.formats.measurement_protocol.body import Translated, translate
 from gateway.ingest.formats.measurement_protocol.hit import parameters, read
 from gateway.ingest.formats.measurement_protocol.names import names_with
-from gateway.ingest.pipeline import SLICE
+from gateway.ingest.pipeline import SLICE, nowhere
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading, Receive
 from gateway.web.browser import MAX_BYTES, browser_hints, cors_of, may_use, peer, preflight
@@ -173,4 +173,9 @@ def messages(one: Translated, taken: Taken) -> list[dict[str, str]]:
         for fault in (*taken.errors, *taken.draft.warnings)
     ]
     left_out = ({"fieldPath": f"{at}.{note.partition(':')[0]}", "description": note} for note in one.notes)
-    return told + [{**note, "validationCode": OTHERWISE, "code": "left_out"} for note in left_out]
+    told += [{**note, "validationCode": OTHERWISE, "code": "left_out"} for note in left_out]
+    routing = taken.draft.routing if taken.record is not None else None
+    if why := nowhere(routing.statuses) if routing is not None else []:
+        words = f"no destination would get it: {', '.join(why)}"
+        told.append({"fieldPath": at, "description": words, "validationCode": OTHERWISE, "code": why[0]})
+    return told

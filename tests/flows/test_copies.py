@@ -301,3 +301,14 @@ def test_an_amount_keeps_its_own_currency(world: Callable[..., World]) -> None:
     with both.outbox.reading() as db:
         payload = json.loads(db.execute("SELECT payload FROM event").fetchone()[0])
     assert payload["custom_data"] == {"order_id": "1", "value": 59.9, "tax": 5}
+
+
+def test_what_the_first_copy_says_itself_has_not_joined_it(world: Callable[..., World]) -> None:
+    group = 'dedup_group = "shop"\ncopy_wait = "60s"\nremember_visits = true\n'
+    web = f'[sources.web]\npublic_key = "made-up-public-key-00001"\norigins = ["https://shop.example"]\n{group}'
+    both = world(source=group, more=web)
+    tell(both, "page first", page(), server(consent={}))  # whose consent is the page's
+    with both.outbox.reading() as db:
+        (found,) = Explainer(both.settings).explain(db, "1")
+    assert "consent" not in found.joined
+    assert found.joined["digests.email"].by == "copy"

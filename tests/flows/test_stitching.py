@@ -570,6 +570,7 @@ def test_where_nobody_has_answered_the_default_holds(shop: World, region: str) -
     default = {**DEFAULT, "region": region}
     visit(shop, consent=default, hints=ASKING)
     assert set(shop.post(order("1", consent={"region": region}))[0]["destinations"].values()) == {"skipped:consent"}
+    assert stored(shop, "1")["joined"].keys() == {"consent"}  # it is not the shop that has said no
     with shop.outbox.reading() as db:
         assert not any(b'"consent"' in row[0] for row in db.execute("SELECT data FROM visit"))
     visit(shop, consent={**YES, "region": region})

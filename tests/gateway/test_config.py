@@ -1006,6 +1006,12 @@ def test_a_source_says_which_cookies_its_pages_get(load):
     )
 
 
+def test_cookies_that_no_page_would_see_are_a_fault(faults, load):
+    source = f'[sources.web]\npublic_key = "{KEY}"\norigins = ["https://www.shop.example"]\n[sources.web.browser]\n'
+    assert list(faults(f'{source}cookie_domain = "other.example"')) == ["sources.web.browser.cookie_domain"]
+    assert load(f'{source}cookie_domain = "shop.example"').sources["web"].browser.cookie_domain == "shop.example"
+
+
 @pytest.mark.parametrize(
     ("line", "key"),
     [

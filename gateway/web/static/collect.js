@@ -185,7 +185,7 @@
     const entry = JSON.parse(JSON.stringify({
       k: prefix + event_name + '.' + id,
       u: { ...user, ...user_data },
-      p: mirror !== false,
+      p: event_name && mirror !== false,
       e: {
         event_name,
         event_time: now() / 1e3,

@@ -223,7 +223,9 @@ def test_what_is_no_file_of_rows(stage, gateway, data, told):
 
 
 def test_which_source(stage, answer, gateway, till):
-    stage.configure("left", more='[sources.crm]\nwrite_key = "another-write-key-0001"\n')
+    shop = '[sources.hooks]\nkind = "shopify"\nsigning_secret = "a-secret-of-the-shop"\n'
+    stage.configure("left", more=f'[sources.crm]\nwrite_key = "another-write-key-0001"\n{shop}')
+    assert gateway("import", till(), "--source", "hooks")[0] == 2  # it takes webhooks alone
     code, _, err = gateway("import", till())
     assert code == 2
     assert "say as which source: --source NAME; there are: web, crm" in " ".join(err.split())

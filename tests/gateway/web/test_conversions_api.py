@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,10 +136,18 @@ async def test_a_refusal_has_the_envelope_of_the_graph_api(
 @pytest.mark.anyio
 async def test_what_the_page_has_people_post_is_taken_as_it_stands(door, stored):
     page = (Path(__file__).parents[3] / "docs/doors/conversions-api.md").read_text("utf-8")
+    page = page.replace("'$(date +%s)'", str(int(time.time())))
     [(url, body)] = re.findall(r"curl \"http://127.0.0.1:8080(/[^\"]+)\".*?-d '(\{.*?\})'", page, re.DOTALL)
     answer = await door.post(url, json=json.loads(body) | {"access_token": KEY})
     assert answer.json() | {"fbtrace_id": ""} == {"events_received": 1, "messages": [], "fbtrace_id": ""}
     assert json.loads(stored()[0][1])["consent"]["region"] == "DE"
+
+
+@pytest.mark.anyio
+async def test_what_no_destination_gets_is_told(door, stored):
+    held = {**EVENT, "event_id": "l-2", "consent": {"ad_user_data": "denied"}}
+    answer = await door.post(URL, json={"data": [EVENT, held], "access_token": KEY})
+    assert answer.json()["messages"] == ["data[1]: no destination gets it: consent"]
 
 
 @pytest.mark.anyio

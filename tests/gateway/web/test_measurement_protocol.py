@@ -127,6 +127,9 @@ async def test_validation_says_what_is_wrong_and_stores_nothing(door, stored):
     ]
     fine = await door.post("/debug/mp/collect", params=MP, json=LEAD)
     assert fine.json() == {"validationMessages": []}
+    held = await door.post("/debug/mp/collect", params=MP, json={**LEAD, "consent": {"ad_user_data": "DENIED"}})
+    [told] = held.json()["validationMessages"]
+    assert (told["fieldPath"], told["code"]) == ("events[0]", "consent")
     assert stored() == []
 
 
