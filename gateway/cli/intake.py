@@ -20,6 +20,7 @@ from gateway.ingest.importing.rows import Rows, rows
 from gateway.ingest.importing.run import ERROR, File, Import
 from gateway.ingest.pipeline import Door
 from gateway.insight.outlook import Outlook
+from gateway.outbox import imports
 from gateway.outbox.lanes import open_lanes
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Intake:
 
     async def take(self, *, again: bool) -> dict[str, Any]:
         """Take the rows in."""
-        known = File(self.file.fingerprint(), self.source.name) if self.file.again else None
+        known = self._known() if self.file.again else None
         found = rows(self.file, self.mapping, mapped=self.mapped, strict=True)
         with opening.writing(self.settings) as outbox:
             await outbox.write(lambda db: open_lanes(db, self.settings.enabled))
@@ -90,6 +91,11 @@ class Intake:
             with self._reported(resumed=run.position > 0):
                 finished = await self._going(run, found)
         return self._made(run, found, finished=finished, since=since)
+
+    def _known(self) -> File:
+        """What the file is known by, also if it is one from before that has grown."""
+        found = self.file.fingerprint(imports.sizes(self.settings.outbox.path, self.source.name))
+        return File(found.digest, self.source.name, found.size, found.beginnings)
 
     def _import(self, found: Rows, door: Door, outbox: Outbox | None, known: File | None, key: bytes) -> Import:
         translator = Translator(found.plan, key) if found.plan is not None else None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.model.errors import OutboxError
+from gateway.outbox.engine import connect, sqlite3
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.outbox.engine import Connection
 
 
@@ -41,10 +45,36 @@ def find(db: Connection, file: bytes, source: str) -> Progress | None:
     return None if row is None else Progress(*row)
 
 
-def begin(db: Connection, file: bytes, source: str, mapping: bytes, began_at: float, now: float) -> None:
-    """Begin with a file, or begin with it anew. `began_at`: when the first of its rows that may be known came in."""
+def sizes(path: Path, source: str) -> list[int]:
+    """How many bytes the files had that were imported under a source; none where no outbox of this shape is there."""
+    try:
+        with closing(connect(path, readonly=True)) as db:
+            rows = db.execute("SELECT DISTINCT size FROM import WHERE source = ? AND size IS NOT NULL", (source,))
+            return [row[0] for row in rows]
+    except (OutboxError, sqlite3.Error):  # whoever opens it to write will say what is wrong
+        return []
+
+
+def begin(
+    db: Connection,
+    file: bytes,
+    source: str,
+    mapping: bytes,
+    *,
+    size: int,
+    began_at: float,
+    now: float,
+    position: int = 0,
+    tally: str = "{}",
+) -> None:
+    """Begin with a file, or begin with it anew. `began_at`: when the first of its rows that may be known came in.
+
+    `position`, `tally`: of its beginning, which was imported before it grew.
+    """
     db.execute(
-        "INSERT OR REPLACE INTO import VALUES (?, ?, ?, 0, '{}', ?, ?, NULL)", (file, source, mapping, began_at, now)
+        "INSERT OR REPLACE INTO import (file, source, mapping, position, tally, began_at, changed_at, size) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (file, source, mapping, position, tally, began_at, now, size),
     )
 
 

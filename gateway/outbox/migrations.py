@@ -282,6 +282,12 @@ def m012_whose_visits_they_are(db: Any) -> None:
     db.execute("DELETE FROM visit")
 
 
+@migrations()
+def m013_how_long_imported_files_are(db: Any) -> None:
+    """By it a file that has grown is known again."""
+    db.execute("ALTER TABLE import ADD COLUMN size INTEGER")  # bytes of its content; NULL from before
+
+
 def migrate(db: Connection, path: Path) -> bytes:
     """Bring the database to this version's shape. Returns the key of people's pseudonyms.
 

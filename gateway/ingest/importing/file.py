@@ -10,14 +10,14 @@ import io
 import os
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import zstandard
 
 from gateway.model.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 #: What a file begins with → what it is, and what to do about it.
@@ -38,6 +38,17 @@ PIECE, ZSTD_PIECE = 1 << 18, 1024
 
 class FileUnusable(GatewayError):
     """The file is no text, is damaged, or cannot be read."""
+
+
+class Fingerprint(NamedTuple):
+    """What a file is known by, whatever its name and packing."""
+
+    #: SHA-256 of its content.
+    digest: bytes
+    #: Bytes of that.
+    size: int
+    #: SHA-256 of what it may have been before it grew, the longest first. Each ends with a line.
+    beginnings: tuple[bytes, ...] = ()
 
 
 class Opened:
@@ -61,15 +72,25 @@ class Opened:
         """Bytes on disk that are read."""
         return self._raw.tell() if self.again else 0
 
-    def fingerprint(self) -> bytes:
-        """SHA-256 of what is in it, unpacked. Raises `FileUnusable` for a damaged one. Reading begins anew after it."""
-        found = hashlib.sha256()
+    def fingerprint(self, sizes: Iterable[int] = ()) -> Fingerprint:
+        """What it is known by. `sizes`: bytes at which it may have ended before it grew.
+
+        Raises `FileUnusable` for a damaged one. Reading begins anew after it.
+        """
+        found, size, beginnings = hashlib.sha256(), 0, []
+        ends = sorted({one for one in sizes if one > 0}, reverse=True)
         with self._readable():
-            while piece := self._plain.read(PIECE):
+            while piece := self._plain.read(min(PIECE, ends[-1] - size) if ends else PIECE):
                 found.update(piece)
+                size += len(piece)
+                if ends and size == ends[-1]:
+                    ends.pop()
+                    follows = self._plain.peek(1)[:1]
+                    if follows and (piece.endswith(b"\n") or follows in b"\r\n"):
+                        beginnings.append(found.digest())
         self._raw.seek(0)
         self._plain = self._unpacked()
-        return found.digest()
+        return Fingerprint(found.digest(), size, tuple(reversed(beginnings)))
 
     def format(self) -> str:
         """`ndjson` or `csv`, by how it begins. Raises `FileUnusable` for a list of JSON."""

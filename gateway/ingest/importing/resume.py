@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.ingest.importing.tally import Tally, decoded
@@ -24,19 +25,28 @@ class ImportRefused(GatewayError):
 def begin(db: Connection, file: File, mapping: bytes, now: float, *, window_s: float, again: bool) -> tuple[int, Tally]:
     """Take up a file. Returns the position to begin at, and what became of the rows before it.
 
-    A run that was broken off goes on, with the same mapping. Otherwise rows that were taken before are duplicates as
-    long as the window of duplicates is open; past it they would count again: raises `ImportRefused` unless `again`.
+    A run that was broken off goes on, with the same mapping; so does a file that has grown since. Otherwise rows that
+    were taken before are duplicates as long as the window of duplicates is open; past it they would count again: raises
+    `ImportRefused` unless `again`.
     """
     found = imports.find(db, file.fingerprint, file.source)
+    start = partial(imports.begin, db, file.fingerprint, file.source, mapping, size=file.size, now=now)
     if found is None:
-        imports.begin(db, file.fingerprint, file.source, mapping, now, now)
-        return 0, Tally()
-    if found.finished_at is None and found.mapping == mapping and not again:
+        before = (imports.find(db, one, file.source) for one in file.beginnings)
+        grown = next((one for one in before if one is not None), None)
+        if grown is not None and grown.mapping == mapping and not again:
+            start(began_at=grown.began_at, position=grown.position, tally=grown.tally)
+            return grown.position, decoded(grown.tally)
+        if grown is None:
+            start(began_at=now)
+            return 0, Tally()
+        found = grown
+    elif found.finished_at is None and found.mapping == mapping and not again:
         return found.position, decoded(found.tally)
     known = now - found.began_at + MARGIN_S < window_s
     if not known and not again:
         raise ImportRefused(_words(found))
-    imports.begin(db, file.fingerprint, file.source, mapping, found.began_at if known else now, now)
+    start(began_at=found.began_at if known else now)
     return 0, Tally()
 
 

@@ -48,6 +48,10 @@ class File:
 
     fingerprint: bytes
     source: str
+    #: Bytes of its content.
+    size: int = 0
+    #: Fingerprints that it may have had before it grew, the longest first.
+    beginnings: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from contextlib import closing
+from pathlib import Path
 
 import anyio
 import pytest
@@ -222,6 +223,29 @@ def test_what_is_no_file_of_rows(stage, gateway, data, told):
     assert told in err
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_file_that_has_grown_goes_on_with_its_new_rows(stage, answer, gateway, till, monkeypatch, pack):
+    path = Path(till(4))
+    whole = path.read_bytes()
+    first = b"".join(whole.splitlines(keepends=True)[:3])
+
+    def run(data, code=0):
+        path.write_bytes(pack(data))
+        return answer("import", str(path), code=code)
+
+    assert run(first)["accepted"] == 2
+    later = time.time() + 30 * DAY  # when nobody knows its rows any more
+    monkeypatch.setattr("time.time", lambda: later)
+    found = run(whole)
+    assert (found["resumed_after"], found["rows"], found["accepted"], found["duplicates"]) == (2, 4, 4, 0)
+    assert stored(stage) == ["o0", "o1", "o2", "o3"]
+    path.write_bytes(pack(whole + b"\n"))
+    code, _, err = gateway("import", str(path), "--timezone", "UTC")  # whose rows may be other events
+    assert (code, "would count again" in " ".join(err.split())) == (1, True)
+    assert run(first.replace(b"o0", b"o8") + b"x", code=1)["resumed_after"] is None  # it begins otherwise
+    assert run(whole[:-1] + b"0\n", code=1)["resumed_after"] == 2  # its last row is another one
+
+
 def test_which_source(stage, answer, gateway, till):
     shop = '[sources.hooks]\nkind = "shopify"\nsigning_secret = "a-secret-of-the-shop"\n'
     stage.configure("left", more=f'[sources.crm]\nwrite_key = "another-write-key-0001"\n{shop}')
@@ -426,14 +450,14 @@ def test_who_was_erased_does_not_come_back(stage, answer, till):
     answer("import", till(1, "first.csv"))
     answer("erase", "--email", "p2@example.com")
     found = answer("import", till(4), code=1)
-    assert (found["accepted"], found["duplicates"], found["errors"]) == (2, 1, {"person_erased": 1})
+    assert (found["resumed_after"], found["accepted"], found["errors"]) == (1, 3, {"person_erased": 1})
 
 
 def test_positions_move_only_from_where_they_are(tmp_path):
     outbox = Outbox(tmp_path / "g.db")
     outbox.start()
     try:
-        outbox.write_blocking(lambda db: imports.begin(db, b"f", "web", b"m", 1.0, 2.0))
+        outbox.write_blocking(lambda db: imports.begin(db, b"f", "web", b"m", size=9, began_at=1.0, now=2.0))
         move = {"tally": "{}", "now": 3.0}
         outbox.write_blocking(lambda db: imports.move(db, b"f", "web", since=0, to=5, **move))
         with pytest.raises(imports.ImportTaken):

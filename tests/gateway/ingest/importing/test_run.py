@@ -106,7 +106,7 @@ def test_where_a_run_begins(tmp_path, finished, mapping_of_then, age_s, again, e
     outbox.start()
 
     def took(db):
-        imports.begin(db, b"f", "web", mapping_of_then, now - age_s, now - age_s)
+        imports.begin(db, b"f", "web", mapping_of_then, size=9, began_at=now - age_s, now=now - age_s)
         tally = encoded(Tally(rows=40))
         imports.move(db, b"f", "web", since=0, to=40, tally=tally, now=now - age_s, finished=finished)
 
