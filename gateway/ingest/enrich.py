@@ -95,7 +95,7 @@ def _custom_data(draft: Draft) -> dict[str, Any]:
     if draft.raw["event_name"] in WITH_MONEY:
         for key in ("value", "currency"):
             if key not in data:
-                draft.warn(f"/custom_data/{key}", f"missing_{key}", "destinations that need it skip the event")
+                draft.warn(f"/custom_data/{key}", f"missing_{key}", "send it: destinations that need it skip the event")
     return data
 
 
