@@ -43,11 +43,11 @@
   // the TCF, nothing may be kept on the device.
   let tcf, gpp, layer, last, asks, heard, changed, closed;
   // Events that nobody has confirmed; those skipped for want of consent, which may come yet while the page is open.
-  // Of each: `k` its key, `e` the event, `c` what was
-  // said of consent on an earlier page, `u` user_data (in memory only), `p` the pixels are to be told,
-  // `f` in a request, `b` gone with a beacon.
+  // Of each: `k` its key, `e` the event, `c` what was said of consent on an earlier page, `u` user_data (in memory
+  // only), `p` the pixels are to be told, `f` in a request, `b` gone with a beacon.
   let queue = [], skipped = [];
-  // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `a` its last event. It is kept on the device once it has `f`, what was denied when the gateway allowed that.
+  // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `a` its last event. It is kept on the device
+  // once it has `f`, what was denied when the gateway allowed that.
   // `lean`: cookies are left out.
   let held, visit = {}, user, revoked, revoking, lean, at = [], until, fails = 0, step = STEP;
   let referrer = document.referrer;
@@ -120,9 +120,8 @@
       const push = layer.push;
       layer.forEach(safe(hear));
       layer.push = (...more) => {
-        const result = push.apply(dataLayer, more);
         more.forEach(safe(hear));
-        return result;
+        return push.apply(dataLayer, more);
       };
     }
     if (!tcf && __tcfapi) {
@@ -156,7 +155,7 @@
   // All there is to do, twice a second and after each event.
   const tick = safe(() => {
     ask();
-    if (visit.f && answered() && (revoked || denied().some((key) => !visit.f.includes(key)))) revoke();
+    if (visit.f && answered() && (revoked || closed || denied().some((key) => !visit.f.includes(key)))) revoke();
     const batch = queue.filter((entry) => !entry.f).slice(0, step);
     if (!batch[0] || now() < until || (now() < held && !answered())) return;
     batch.forEach((entry) => {
