@@ -87,7 +87,7 @@ class Intake:
                 run.position, run.tally = await outbox.write(
                     lambda db: begin(db, known, self.mapping.fingerprint, now, window_s=window_s, again=again)
                 )
-            since = run.tally.rows
+            since = run.tally.rows or run.position
             with self._reported(resumed=run.position > 0):
                 finished = await self._going(run, found)
         return self._made(run, found, finished=finished, since=since)

@@ -201,10 +201,12 @@ class _Count:
         (entry,) = ledger.unpacked(row)
         before, after = self._ruling_of(entry.seq), self._rulings.get(entry.ruling, {})
         self._anew[entry.seq] = after
-        for name, (outcome, *_) in after.get("to", {}).items():
+        for name, (outcome, reason, *_) in after.get("to", {}).items():
             was = before.get("to", {}).get(name, ("", ""))
             if _became(*was[:2]) == HELD and outcome in _OUTCOMES:
                 self._line(_place(before, name)).released += 1
+            elif was[0] in _OUTCOMES and _became(outcome, reason) == HELD:
+                self._line(_place(before, name)).stopped += 1
 
     def _later(self, row: Row) -> None:
         name = msgspec.json.decode(row.entries)["to"]

@@ -67,6 +67,10 @@ class Record(msgspec.Struct, frozen=True):
 class Copy(Protocol):
     """What an event has for the other copy of itself: `gateway.ingest.copies`."""
 
+    @property
+    def unanswered(self) -> bool:
+        """What it denies is a page's default, which its visitor has not answered yet."""
+
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds. Raises `Unopened`."""
 
@@ -251,6 +255,9 @@ class Log:
         no = next((one for one in copy["to"].values() if _refuses(one)), ())
         refused = {name: one for name, _ in rows if _refuses(one := copy["to"].get(name, no))}
         held = [name for name, code in rows if code == AWAITING_COPY]
+        if refused and record.copy.unanswered:
+            self._hold_back(db, record, seq, refused)
+            return
         for name, (_, _, reason, rule) in refused.items():
             db.execute(
                 "UPDATE delivery SET state = 'cancelled', next_at = NULL, code = ?, message = ?, changed_at = ? "
@@ -273,6 +280,27 @@ class Log:
         db.execute(
             "UPDATE delivery SET next_at = ? WHERE seq = ? AND state = 'waiting' AND code = ?",
             (now, seq, AWAITING_COPY),
+        )
+
+    def _hold_back(self, db: Connection, record: Record, seq: int, refused: Mapping[str, Sequence[str]]) -> None:
+        """Skip an event for want of consent, as if its first copy had been: the visitor's answer may still bring it."""
+        now = self._clock()
+        data, source, received_at, salt = db.execute(
+            "SELECT d.data, e.source, e.received_at, e.salt FROM event e JOIN decision d ON d.id = e.decision "
+            "WHERE e.seq = ?",
+            (seq,),
+        ).fetchone()
+        first, copy = msgspec.json.decode(data), msgspec.json.decode(record.decision)
+        first["to"].update(refused)
+        if copy["policy"] != first["policy"]:
+            first["policy"] = ""
+        both, salt = msgspec.json.encode(first).decode(), salt or ledger.salts(1)[0]
+        db.execute("UPDATE event SET decision = ?, salt = ? WHERE seq = ?", (self._decision(db, both), salt, seq))
+        ruling = ledger.ruling(source, ledger.signals_of(record.ruling), both)
+        self._ledger.write(db, REOPENED, now, [_entry(seq, record, salt, ruling, received_at)], [ruling])
+        db.executemany(
+            "DELETE FROM delivery WHERE seq = ? AND lane = (SELECT id FROM lane WHERE instance = ?)",
+            [(seq, name) for name in refused],
         )
 
     def _insert(self, db: Connection, fresh: list[Record], first: int) -> None:

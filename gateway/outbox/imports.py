@@ -65,16 +65,15 @@ def begin(
     began_at: float,
     now: float,
     position: int = 0,
-    tally: str = "{}",
 ) -> None:
     """Begin with a file, or begin with it anew. `began_at`: when the first of its rows that may be known came in.
 
-    `position`, `tally`: of its beginning, which was imported before it grew.
+    `position`: of its beginning, which was imported before it grew.
     """
     db.execute(
         "INSERT OR REPLACE INTO import (file, source, mapping, position, tally, began_at, changed_at, size) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (file, source, mapping, position, tally, began_at, now, size),
+        "VALUES (?, ?, ?, ?, '{}', ?, ?, ?)",
+        (file, source, mapping, position, began_at, now, size),
     )
 
 

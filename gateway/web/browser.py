@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from gateway.ingest.decode import JSON, Body, read_body
 from gateway.ingest.draft import BrowserHints
 from gateway.ingest.formats.segment import PATHS as SEGMENT
-from gateway.ingest.formats.snippet import Envelope, straight, unwrap
+from gateway.ingest.formats.snippet import Envelope, spoken, straight, unwrap
 from gateway.ingest.problem import RequestRefused
 from gateway.web.body import Reading, Receive
 from gateway.web.client import client_address
@@ -85,7 +85,8 @@ async def collect(service: Service, scope: Scope, receive: Receive, send: Send) 
         else:
             first_party = headers.get(b"sec-fetch-site", b"") in FIRST_PARTY and origin in source.origins
             jar = Jar(source.browser, envelope, hints.cookies, first_party, time.time())
-            body = Body(straight(body.events, envelope, jar.now), body.odd)
+            language = spoken(headers.get(b"accept-language", b"").decode("latin-1"))
+            body = Body(straight(body.events, envelope, jar.now, language), body.odd)
             hints = jar.hints(hints, cookies([envelope.cookies]))
             answer = await service.accept(effective, body, source, "collect", scope, hints, jar.observe)
             more = jar.headers()

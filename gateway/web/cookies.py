@@ -77,11 +77,16 @@ class Jar:
             self.observed, self.allowed, self.user_data = True, may_keep(newest), newest.user_data
             self.unanswered = newest.unanswered
 
+    @property
+    def refused(self) -> bool:
+        """Whether the visitor has said no, rather than nothing."""
+        return self.allowed is False and not self.unanswered
+
     def told(self) -> dict[str, Any]:
         """What the snippet is told: whether it may keep anything, and the visitor's id where no cookie can hold it."""
         if not self.observed:
             return {}
-        told: dict[str, Any] = {"storage": "granted" if self.allowed else "denied"}
+        told: dict[str, Any] = {"storage": "granted" if self.allowed else "denied" if self.refused else "pending"}
         if self.first_party:
             told["cookies"] = True
         if self.allowed and not self.first_party and self.visitor:
@@ -102,8 +107,7 @@ class Jar:
                 ),
                 *(_set(self.settings, name, str(value)) for name, value in wanted.items() if _fits(value)),
             ]
-        refused = self.allowed is False and not self.unanswered
-        return ended(self.settings, self.sent) if refused else []
+        return ended(self.settings, self.sent) if self.refused else []
 
 
 def ended(settings: BrowserCookies, sent: Mapping[str, str], *, ids: bool = True) -> Headers:

@@ -94,7 +94,7 @@ async def _remember(
         if heard.grants:
             warnings.append(GRANT_IGNORED)
         if not heard.denies:
-            raise RequestRefused(403, "denials_only", "with a public key only denials count")
+            raise RequestRefused(422, "denials_only", "with a public key only denials count")
         heard = Said(heard.denied, opted_out=heard.opted_out or None, to=heard.to)
     left, stopped = await carry_out(service, effective, about.pseudonyms, heard, now)
     log.info("consent_said", source=source.name, count=stopped)

@@ -129,7 +129,7 @@ def test_single_page_navigation_is_counted(visitor: Any, shop: Any) -> None:
     url = shop("/single", YES)
     page.goto(url)
     for step in (
-        "document.title = 'Two'; history.pushState({}, '', '/single/two')",
+        "history.pushState({}, '', '/single/two')",
         "history.replaceState({}, '', '/single/two?tidy=1')",
         "history.pushState({}, '', '/single/two?page=2')",
         "history.back()",
@@ -146,7 +146,6 @@ def test_single_page_navigation_is_counted(visitor: Any, shop: Any) -> None:
         (f"{base}/single/two?tidy=1", f"{base}/single/two?page=2"),
         (f"{base}/single/two?tidy=1#/three", f"{base}/single/two?tidy=1"),
     ]
-    assert events(bodies, "PageView")[1]["context"]["page_title"] == "Two"
 
 
 PIXELS = """

@@ -77,9 +77,8 @@ def test_a_request_that_failed_costs_no_cookies(gateway: Gateway, visitor: Any, 
 
 
 def test_a_no_is_told_until_it_is_heard(gateway: Gateway, visitor: Any, shop: Any) -> None:
-    visitor.add_init_script(
-        "const real = Date.now; let ahead = 0; Date.now = () => real() + ahead; window.later = (ms) => { ahead += ms; }"
-    )
+    hurry = "const real = setTimeout; window.setTimeout = (run, ms) => real(run, ms === 3e4 ? 300 : ms);"
+    visitor.add_init_script(hurry)
     page = visitor.new_page()
     with page.expect_response("**/v1/collect"):
         page.goto(shop("/heard", YES))
@@ -88,13 +87,21 @@ def test_a_no_is_told_until_it_is_heard(gateway: Gateway, visitor: Any, shop: An
     page.evaluate(NO)
     until(lambda: len(seen) == 1, page=page)
     assert page.evaluate("!!localStorage['cg.']")
-    with page.expect_response("**/v1/consent") as response:
-        page.evaluate("later(31000)")
-    assert response.value.status == 200
+    until(lambda: len(seen) == 2, page=page)
     page.wait_for_function("!localStorage['cg.']")
 
 
-def test_an_opt_out_by_gpp_is_an_answer_beside_defaults(visitor: Any, shop: Any) -> None:
+def test_a_no_with_which_the_page_goes_is_told(visitor: Any, shop: Any, pages: Pages) -> None:
+    page = visitor.new_page()
+    with page.expect_response("**/v1/collect"):
+        page.goto(shop("/gone", YES))
+    page.wait_for_function("localStorage['cg.']")
+    pages.html["/gone-next"] = "<!doctype html><title>Next</title>"
+    page.evaluate(f"{NO} location.href = '/gone-next'")
+    until(lambda: visitor.cookies() == [])
+
+
+def test_an_opt_out_by_gpp_is_an_answer_beside_defaults(gateway: Gateway, visitor: Any, shop: Any) -> None:
     script = f"""
       window.dataLayer = []; function gtag() {{ dataLayer.push(arguments); }}
       gtag('consent', 'default', {{ad_storage: 'granted', ad_user_data: 'granted'}});
@@ -110,6 +117,13 @@ def test_an_opt_out_by_gpp_is_an_answer_beside_defaults(visitor: Any, shop: Any)
         page.evaluate(f"tell('{GPP_NO}')")
     assert response.value.json()["remembered"]["opted_out"] is True
     until(lambda: visitor.cookies() == [])
+    page.wait_for_function("!localStorage.length")
+    # and so it is where it stands from the start, for who comes back
+    visitor.add_cookies([{"name": "cg_visitor", "value": "0123456789abcdef0123", "url": gateway.url("/")}])
+    page.evaluate("localStorage['cg.'] = JSON.stringify({a: Date.now(), f: []})")
+    with page.expect_response("**/v1/consent") as response:
+        page.goto(shop("/gpp-no", script.replace(f"tell('{GPP_YES}')", f"tell('{GPP_NO}')"), wait="0", region="US-CA"))
+    assert response.value.status == 200
 
 
 def test_yes_and_no_may_be_booleans(gateway: Gateway, visitor: Any, shop: Any) -> None:
@@ -224,6 +238,37 @@ def test_one_that_is_too_large_costs_no_other(gateway: Gateway, visitor: Any, sh
     page.goto(shop("/huge", YES + script, page="off"))
     until(lambda: gateway.items("meta", "huge-2"), page=page)
     assert gateway.items("meta", "huge-1") == []
+
+
+def test_global_privacy_control_may_be_said_by_the_page(gateway: Gateway, visitor: Any, shop: Any) -> None:
+    page = visitor.new_page()
+    page.goto(
+        shop("/said-gpc", "cg('consent', {gpc: true}); cg('track', 'Lead', {}, {event_id: 'said-1'})", page="off")
+    )
+    assert gateway.event("Lead", "said-1")["consent"] == {"gpc": True}
+
+
+@pytest.mark.parametrize("word", ["false", "null", "undefined", "''"])
+def test_an_update_that_says_nothing_leaves_a_denial(visitor: Any, shop: Any, word: str) -> None:
+    script = f"""
+      window.dataLayer = []; function gtag() {{ dataLayer.push(arguments); }}
+      gtag('consent', 'default', {{ad_user_data: 'denied'}}); gtag('consent', 'update', {{ad_user_data: {word}}});
+      cg('track', 'Lead');
+    """
+    page = visitor.new_page()
+    bodies = sent(page)
+    with page.expect_response("**/v1/collect"):
+        page.goto(shop("/nothing", script, wait="0", page="off"))
+    assert events(bodies, "Lead")[0]["consent"]["ad_user_data"] == "denied"
+
+
+def test_only_click_ids_are_taken_for_such(visitor: Any, shop: Any) -> None:
+    page = visitor.new_page()
+    page.goto(shop("/clicks", YES) + "?gclid=EAIaIQfirst")
+    page.wait_for_function("localStorage['cg.']")
+    with page.expect_response("**/v1/collect"):
+        page.goto(shop("/clicks-2", YES) + "?cid=12&mc_cid=7&utm_source=x")
+    assert page.evaluate("JSON.parse(localStorage['cg.']).l.query") == "gclid=EAIaIQfirst"
 
 
 def test_a_time_to_come_again_may_be_a_date(visitor: Any, shop: Any) -> None:

@@ -139,7 +139,16 @@ def test_a_default_stops_what_no_visitor_has_allowed(world: Callable[..., World]
     both, region = shop(world), {"region": "US-NY"}
     assert both.post(server(consent=region))[0]["destinations"]["meta"] == "queued"
     both.post(page(consent={**NO, **region}), through="web", hints=replace(BROWSER, pending=True))
-    assert {state for state, _ in both.states().values()} == {"cancelled"}
+    assert both.states() == {}
+    both.deliver()
+    assert both.requests == []
+    with both.outbox.reading() as db:
+        (found,) = Explainer(both.settings).explain(db, "1")
+    assert {one.state for one in found.destinations.values()} == {"skipped"}
+    both.post(page(consent={**YES, **region}), through="web", hints=BROWSER)  # they answer
+    both.deliver()
+    (meta,) = both.arrived["meta"]
+    assert meta["user_data"]["fbp"] == FBP
 
 
 def test_a_copy_without_any_signal_adds_only_what_is_nobodys(world: Callable[..., World]) -> None:

@@ -97,7 +97,7 @@ def _word(value: Any) -> str:
 
 def _whole(value: Any) -> list[tuple[str, Any]]:
     """The answers that one attribute holds: an object, or JSON of one."""
-    if value is None or value == "":
+    if value is None or value == "" or _word(value) in YES:  # to what, nobody knows
         return []
     found = value
     if isinstance(value, str):
@@ -105,8 +105,10 @@ def _whole(value: Any) -> list[tuple[str, Any]]:
             found = msgspec.json.decode(value)
         except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
             found = None
-    if isinstance(found, dict) and (not found or not _KEYS.isdisjoint(found)):
-        return [*found.items()]
+    if isinstance(found, dict):
+        said = [(str(name).lower(), one) for name, one in found.items()]
+        if not said or any(name in _KEYS for name, _ in said):
+            return said
     return [(name, "denied") for name in FLAGS]
 
 

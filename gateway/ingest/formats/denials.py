@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-#: What is stronger than a yes.
-_NO: tuple[Any, ...] = ("denied", False)
+#: What is weaker than all else: a denial, and what cannot be read.
+_YES: tuple[Any, ...] = ("granted", True)
 
 
 def both(outer: Any, own: Any) -> Any:
@@ -20,4 +20,4 @@ def both(outer: Any, own: Any) -> Any:
     if isinstance(outer, dict) and isinstance(own, dict):
         found = {key: both(outer.get(key), own.get(key)) for key in {**outer, **own}}
         return {**found, "gpc": True} if True in (outer.get("gpc"), own.get("gpc")) else found
-    return own if isinstance(own, dict | list) or outer not in _NO else outer
+    return outer if own in _YES or isinstance(own, dict | list) else own

@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import schema
@@ -30,6 +30,7 @@ _NAMEABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,49}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 #: Digits behind the point that an amount has at most. Sums of programs have more: 59.980000000000004.
 PLACES = Decimal(1).scaleb(-10)
+_LONG = Context(prec=64)
 
 
 def same(value: Any) -> Any:
@@ -85,7 +86,7 @@ def decimal(value: Decimal) -> str:
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int) or exponent >= PLACES.as_tuple().exponent:  # type: ignore[operator]
         return f"{value:f}"
-    found = f"{value.quantize(PLACES):f}".rstrip("0").rstrip(".")
+    found = f"{value.quantize(PLACES, context=_LONG):f}".rstrip("0").rstrip(".")
     return found if found.strip("-0.") else "0"
 
 

@@ -5,6 +5,7 @@ Whatever is not as the snippet writes it counts as absent: an event is worth mor
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ SKEW_S = 60.0
 #: Characters of a URL that the schema takes, and of click ids looked at.
 LONGEST_URL, LONGEST_QUERY = 4096, 4096
 _URLS = ("event_source_url", "referrer_url")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,24 @@ def unwrap(body: Mapping[str, Any]) -> tuple[Envelope | None, Any] | None:
     return (_envelope(body) if "sent_at" in body else None), body["events"]
 
 
-def straight(events: Sequence[Any], envelope: Envelope, now: float) -> list[Any]:
-    """The events with their times as our clock has them, and with URLs no longer than an event may have."""
-    return [_straight(event, envelope.skew_s(now)) if isinstance(event, dict) else event for event in events]
+def straight(events: Sequence[Any], envelope: Envelope, now: float, language: str | None = None) -> list[Any]:
+    """The events with their times as our clock has them, with URLs no longer than an event may have, and with what the
+    browser asks for as language.
+    """
+    skew_s = envelope.skew_s(now)
+    return [_straight(event, skew_s, language) if isinstance(event, dict) else event for event in events]
 
 
-def _straight(event: Mapping[str, Any], skew_s: float) -> dict[str, Any]:
+def spoken(header: str) -> str | None:
+    """The first tag of an `Accept-Language`; `None` where it is none."""
+    found = header.partition(",")[0].partition(";")[0].strip()
+    return found if _LANGUAGE.fullmatch(found) else None
+
+
+def _straight(event: Mapping[str, Any], skew_s: float, language: str | None) -> dict[str, Any]:
     found = dict(event)
+    if language is not None and isinstance(said := event.get("user_data", {}), dict):
+        found["user_data"] = {"language": language, **said}
     at = _seconds(event.get("event_time"), 1.0)
     if skew_s and at is not None and at + skew_s > 0:
         found["event_time"] = round(at + skew_s, 3)

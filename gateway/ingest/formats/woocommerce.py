@@ -105,7 +105,7 @@ def translate(topic: str, body: Mapping[str, Any], source: Source) -> Outcome:
 
 def _purchase(order: Mapping[str, Any], number: str, at: str | None, source: Source) -> Event:
     meta = {str(one.get("key")): one.get("value") for one in parts(order.get("meta_data"))}
-    noted = attributes.read(meta.items())
+    noted = attributes.read((one.get("key"), one.get("value")) for one in parts(order.get("meta_data")))
     where = WHERE.get(str(order.get("created_via")), "website")
     shop = part(next(iter(parts(part(order.get("_links")).get("self"))), None)).get("href")
     event = {

@@ -86,7 +86,7 @@ class Opened:
                 if ends and size == ends[-1]:
                     ends.pop()
                     follows = self._plain.peek(1)[:1]
-                    if follows and (piece.endswith(b"\n") or follows in b"\r\n"):
+                    if follows and (piece.endswith((b"\n", b"\n\0")) or follows in b"\r\n"):
                         beginnings.append(found.digest())
         self._raw.seek(0)
         self._plain = self._unpacked()

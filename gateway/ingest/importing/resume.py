@@ -35,8 +35,8 @@ def begin(db: Connection, file: File, mapping: bytes, now: float, *, window_s: f
         before = (imports.find(db, one, file.source) for one in file.beginnings)
         grown = next((one for one in before if one is not None), None)
         if grown is not None and grown.mapping == mapping and not again:
-            start(began_at=grown.began_at, position=grown.position, tally=grown.tally)
-            return grown.position, decoded(grown.tally)
+            start(began_at=grown.began_at, position=grown.position)
+            return grown.position, Tally()  # of its new rows alone
         if grown is None:
             start(began_at=now)
             return 0, Tally()

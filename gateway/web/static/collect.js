@@ -23,7 +23,7 @@
   // Most events in one request, and most that wait to be sent.
   const STEP = 10, MOST = 60;
   // What may hold a click or browser id. The gateway looks closer.
-  const CLICKS = /[^?&]*(c(c|lk?|)id|braid|gad_\w+|epik|fat_id)=[^&]+/gi;
+  const CLICKS = /[^?&]*(c(c|lk?)id|rdt_cid|braid|gad_\w+|epik|fat_id)=[^&]+/gi;
   const COOKIES = /(^| )(_(fb|tt|epik|pin|sc|rdt|uet|gcl|gac)|FPGCL|\w+clid|li_fat)[^;]+/g;
 
   // What pixels call an event where it is not its name in their spelling.
@@ -39,9 +39,9 @@
   // Consent as Consent Mode has it: its defaults, those for some regions, what came after them; and what the two
   // interfaces of the IAB gave.
   const defaults = {}, regional = {}, said = {}, strings = {};
-  // `asks`: there were defaults. `heard`: one of the interfaces had an answer; `changed`: and then another. `closed`: by
-  // the TCF, nothing may be kept on the device.
-  let tcf, gpp, layer, last, asks, heard, changed, closed;
+  // `asks`: there were defaults. `heard`: one of the interfaces had an answer. `closed`: by the TCF, nothing may be
+  // kept on the device.
+  let tcf, gpp, layer, last, asks, heard, closed;
   // Events that nobody has confirmed; those skipped for want of consent, which may come yet while the page is open.
   // Of each: `k` its key, `e` the event, `c` what was said of consent on an earlier page, `u` user_data (in memory
   // only), `p` the pixels are to be told, `f` in a request, `b` gone with a beacon.
@@ -49,7 +49,7 @@
   // Of the visit: `v` the visitor's id, `l` the click ids that it came with, `a` its last event. It is kept on the device
   // once it has `f`, what was denied when the gateway allowed that.
   // `lean`: cookies are left out.
-  let held, visit = {}, user, revoked, revoking, lean, at = [], until, fails = 0, step = STEP;
+  let held, visit = {}, user, revoked, lean, at = [], back, until, fails = 0, step = STEP;
   let referrer = document.referrer;
 
   const now = Date.now;
@@ -85,7 +85,13 @@
   const barred = () => closed || /[gu]/.test(denied());
   // Whether the visitor has answered, rather than that a default stands for them.
   const answered = () =>
-    said.ad_storage || said.ad_user_data || consent().gpc || strings.tcf || changed || (heard && !asks);
+    said.ad_storage || said.ad_user_data || consent().gpc || strings.tcf || (heard && !asks);
+
+  const put = (into, key, value) => {
+    // what says nothing leaves what was said
+    value = (key !== 'gpc' && { true: 'granted', false: 'denied' }[value]) || value;
+    if (value) into[key] = value;
+  };
 
   // An entry of the data layer: gtag('consent', 'default' or 'update', {…}).
   const hear = (entry) => {
@@ -95,21 +101,21 @@
     asks = 1;
     for (const flag in flags) {
       const value = flags[flag];
-      if (!/^a[dn]/.test(flag)) continue; // ad_…, analytics_storage
-      if (entry[1] === 'update') said[flag] = value;
-      else if (!region) defaults[flag] = value;
+      if (!/^a/.test(flag)) continue; // ad_…, analytics_storage
+      if (entry[1] === 'update') put(said, flag, value);
+      else if (!region) put(defaults, flag, value);
       // for some regions only: a denial counts where it may be the visitor's too, and is stronger
       else if (
         regional[flag] !== 'denied' &&
         [].concat(region).some((one) => mine.startsWith(one) || (value === 'denied' && one.startsWith(mine)))
-      ) regional[flag] = value;
+      ) put(regional, flag, value);
     }
   };
 
   const tell = (key, value) => {
     heard = 1;
     // one that changes while the page is open may hold a denial: the gateway reads it
-    if (strings[key] && strings[key] !== value) revoked = changed = 1;
+    if (strings[key] && strings[key] !== value) revoked = 1;
     strings[key] = value;
   };
 
@@ -150,12 +156,12 @@
     const text = JSON.stringify(consent());
     if (text !== last && !barred()) queue.push(...skipped.splice(0));
     last = text;
+    if (visit.f && (revoked || closed || (answered() && denied().some((key) => !visit.f.includes(key))))) revoke();
   };
 
   // All there is to do, twice a second and after each event.
   const tick = safe(() => {
     ask();
-    if (visit.f && answered() && (revoked || closed || denied().some((key) => !visit.f.includes(key)))) revoke();
     const batch = queue.filter((entry) => !entry.f).slice(0, step);
     if (!batch[0] || now() < until || (now() < held && !answered())) return;
     batch.forEach((entry) => {
@@ -194,7 +200,6 @@
         event_id: id,
         custom_data,
         context: {
-          page_title: document.title,
           cart_token: /(^| )cart=([\w-]+)/.exec(document.cookie)?.[2],
           ...context,
         },
@@ -214,7 +219,7 @@
     const place = pathname + (/^#[!/]/.test(hash) ? hash : '');
     const [before, query, from, steps] = at;
     at = [place, search, href, length];
-    if (place !== before || (search !== query && length !== steps)) {
+    if (place !== before || (search !== query && (back || length !== steps))) {
       referrer = from || referrer;
       const clicks = search.match(CLICKS);
       if (clicks) visit.l = { query: clicks.join('&'), at: now() };
@@ -235,7 +240,7 @@
       }),
       events: entries.map(({ e, u, c }) => ({
         ...e,
-        user_data: { language: navigator.language, anonymous_id: barred() ? undefined : visit.v, ...u },
+        user_data: { anonymous_id: barred() ? undefined : visit.v, ...u },
         consent: { ...c, ...consent(), ...e.consent },
       })),
     });
@@ -277,23 +282,22 @@
         revoked = 0;
         save();
         queue.forEach(save);
-      } else revoked = visit.f;
+      } else revoked |= visitor.storage === 'denied';
     }
   };
 
   // Consent was taken back: what waits is stopped, the gateway's cookies go, and so does what is kept here.
   const revoke = async () => {
-    if (revoking > now()) return;
-    revoking = now() + 3e4;
+    visit.f = 0;
     const { status } = await post(
       'consent', JSON.stringify({ key: option('key'), user_data: { anonymous_id: visit.v }, consent: consent() }),
       visit.v, // no cookie is asked for where there is none
     ).catch(() => 0);
     if (/200|422/.test(status)) {
-      revoked = revoking = 0;
+      revoked = 0;
       visit = {};
       storage((box) => keys(box).forEach((key) => delete box[key]));
-    }
+    } else setTimeout(() => (visit.f = []), 3e4);
   };
 
   // The page goes, and what nobody has confirmed goes with it, in requests that outlive it.
@@ -340,7 +344,8 @@
     identify: (data) => (user = data && { ...user, ...data }),
     // `standing`: for as long as the visitor has not answered
     consent: (given, standing) => {
-      for (const key in given) (standing ? defaults : said)[key] = { true: 'granted', false: 'denied' }[given[key]] || given[key];
+      asks |= standing;
+      for (const key in given) put(standing ? defaults : said, key, given[key]);
     },
   };
 
@@ -360,7 +365,7 @@
     setInterval(tick, 500);
     // another tab has heard a no
     listen('storage', (event) => event.key === prefix && !event.newValue && (visit = {}));
-    listen('popstate', () => (at[3] = 0)); // going back counts
+    listen('popstate', () => (back = 1)); // the number of steps says nothing any more
     listen('online', () => (fails = until = 0));
     listen('visibilitychange', () => document.hidden && leave());
   });

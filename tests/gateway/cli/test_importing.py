@@ -223,7 +223,9 @@ def test_what_is_no_file_of_rows(stage, gateway, data, told):
     assert told in err
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, lambda data: data.decode().encode("utf-16")], ids=["plain", "gzip", "utf-16"]
+)
 def test_a_file_that_has_grown_goes_on_with_its_new_rows(stage, answer, gateway, till, monkeypatch, pack):
     path = Path(till(4))
     whole = path.read_bytes()
@@ -237,7 +239,7 @@ def test_a_file_that_has_grown_goes_on_with_its_new_rows(stage, answer, gateway,
     later = time.time() + 30 * DAY  # when nobody knows its rows any more
     monkeypatch.setattr("time.time", lambda: later)
     found = run(whole)
-    assert (found["resumed_after"], found["rows"], found["accepted"], found["duplicates"]) == (2, 4, 4, 0)
+    assert (found["resumed_after"], found["rows"], found["accepted"], found["duplicates"]) == (2, 2, 2, 0)
     assert stored(stage) == ["o0", "o1", "o2", "o3"]
     path.write_bytes(pack(whole + b"\n"))
     code, _, err = gateway("import", str(path), "--timezone", "UTC")  # whose rows may be other events
@@ -450,7 +452,7 @@ def test_who_was_erased_does_not_come_back(stage, answer, till):
     answer("import", till(1, "first.csv"))
     answer("erase", "--email", "p2@example.com")
     found = answer("import", till(4), code=1)
-    assert (found["resumed_after"], found["accepted"], found["errors"]) == (1, 3, {"person_erased": 1})
+    assert (found["resumed_after"], found["accepted"], found["errors"]) == (1, 2, {"person_erased": 1})
 
 
 def test_positions_move_only_from_where_they_are(tmp_path):

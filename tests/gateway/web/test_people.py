@@ -103,7 +103,7 @@ class TestConsent:
         await say(client, {"ad_user_data": "denied", "gpc": True})
         for consent in ({"ad_user_data": "granted"}, {"gpc": False}):
             answer = await say(client, consent, headers=BROWSER)
-            assert (answer.status_code, answer.json()["code"]) == (403, "denials_only")
+            assert (answer.status_code, answer.json()["code"]) == (422, "denials_only")
         answer = await say(client, {"ad_user_data": "granted", "ad_storage": "denied"}, headers=BROWSER)
         assert answer.json()["remembered"]["denied"] == ["ad_storage"]
         everything = (await say(client, {"ad_storage": "denied"})).json()["remembered"]

@@ -168,7 +168,14 @@ def test_an_opt_out_counts_beside_another_string(privacy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "value"), [("59.980000000000004", "59.98"), ("1e-7", "0.0000001"), ("5e1", "50"), ("1e-20", "0")]
+    ("sent", "value"),
+    [
+        ("59.980000000000004", "59.98"),
+        ("1e-7", "0.0000001"),
+        ("5e1", "50"),
+        ("1e-20", "0"),
+        ("99999999999999.99999999999", "100000000000000"),
+    ],
 )
 def test_an_amount_has_as_many_digits_as_an_event_takes(sent: str, value: str) -> None:
     (found,) = events(SHARED, urlencode({**PURCHASE, "epn.value": sent}))

@@ -549,6 +549,14 @@ def test_what_a_batch_denies_is_denied_in_each_call(own: Any) -> None:
     assert event(dict(message))["consent"].items() >= ADS.items()
 
 
+@pytest.mark.parametrize("shared", ["denied", ["x"], {"ad_user_data": "Denied"}, {"ad_user_data": {}}])
+def test_what_a_batch_says_and_nobody_can_read_is_refused(shared: Any) -> None:
+    call = {"type": "track", "event": "Lead", "context": {"consent": {"ad_user_data": "granted"}}}
+    ((_, message, _),), _ = opened(BATCH, {"context": {"consent": shared}, "batch": [call]}, 10)
+    found = told("track", dict(message)).event
+    assert schema.faults(found)[0].path.startswith("/consent")
+
+
 @pytest.mark.parametrize("key", ["timestamp", "originalTimestamp"])
 def test_a_time_that_nobody_can_reckon_with_is_refused(key: str) -> None:
     assert isinstance(told("track", {"event": "Lead", key: 10**400}).event, Fault)

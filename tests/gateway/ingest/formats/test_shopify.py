@@ -211,7 +211,8 @@ def test_consent_may_be_one_attribute():
         ("consent_ad_user_data", None),
         ("consent_ad_user_data", {"v": "granted"}),
         ("ad_user_data", ["granted"]),
-        ("consent", "granted"),
+        ("consent", "no"),
+        ("consent", '{"ad_storage": "granted", "AD_USER_DATA": "denied"}'),
         ("consent", '["ad_user_data"]'),
         ("consent", '{"ad_user_data":'),
         ("consent", '{"consent": {"ad_user_data": "granted"}}'),
@@ -221,6 +222,12 @@ def test_consent_that_cannot_be_read_is_a_denial(name, value):
     attributes = [{"name": "ad_user_data", "value": "granted"}, {"name": name, "value": value}]
     found = event("orders/paid", shopify_order(note_attributes=attributes))
     assert found["consent"]["ad_user_data"] == "denied"
+
+
+@pytest.mark.parametrize("value", ["granted", "Yes", "true", 1])
+def test_a_mere_yes_says_nothing(value):
+    found = event("orders/paid", shopify_order(note_attributes=[{"name": "consent", "value": value}]))
+    assert "consent" not in found
 
 
 @pytest.mark.parametrize("name", ["tcf", "gpp", "additional_consent"])

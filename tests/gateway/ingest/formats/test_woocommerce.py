@@ -139,6 +139,12 @@ def test_a_refund_counts_though_its_order_is_cancelled_by_then():
     assert (refund["event_name"], refund["custom_data"]["value"]) == ("Refund", "20.00")
 
 
+def test_of_what_is_said_twice_a_denial_counts():
+    meta = [{"key": "consent_ad_user_data", "value": word} for word in ("denied", "granted")]
+    (purchase,) = events(woo_order(meta_data=meta))
+    assert purchase["consent"] == {"ad_user_data": "denied"}
+
+
 def test_a_price_with_more_digits_than_an_event_takes_is_rounded():
     line = {**woo_order()["line_items"][0], "price": 19.99 / 1.19}
     (purchase,) = events(woo_order(line_items=[line]))
