@@ -56,6 +56,12 @@ class Copy:
         """Whether what this copy says of consent holds for the stored first copy: no default outweighs an answer."""
         return not (self.unanswered and gives_consent(_decode(self.keyring.open(payload, PAYLOAD)).get("consent", {})))
 
+    def signals_beside(self, payload: bytes) -> str:
+        """For the ledger, as JSON: those of a stored first copy that says nothing, and what this one denies."""
+        region = _decode(self.keyring.open(payload, PAYLOAD)).get("region")
+        own = {"region": region} if region is not None else {}
+        return _encode({"copy": self.payload["consent"], **own}).decode()
+
     def filled_in(self, payload: bytes, clear: bytes | None, *, consents: bool = False) -> tuple[bytes, bytes | None]:
         """The stored first copy with what this one adds, both parts ready to be stored.
 

@@ -77,6 +77,9 @@ class Copy(Protocol):
     def counts_beside(self, payload: bytes) -> bool:
         """Whether what it says of consent holds for the stored first copy. Raises `Unopened`."""
 
+    def signals_beside(self, payload: bytes) -> str:
+        """As JSON, the signals of a stored first copy that says nothing, and what this one denies. Raises `Unopened`."""
+
     def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
         """Whether the stored first copy says the same of consent; `or_silent`: or nothing. Raises `Unopened`."""
 
@@ -255,9 +258,11 @@ class Log:
         no = next((one for one in copy["to"].values() if _refuses(one)), ())
         refused = {name: one for name, _ in rows if _refuses(one := copy["to"].get(name, no))}
         held = [name for name, code in rows if code == AWAITING_COPY]
-        if refused and record.copy.unanswered:
-            self._hold_back(db, record, seq, refused)
-            return
+        back = {name: one for name, one in refused.items() if name in held and record.copy.unanswered}
+        if back and (signals := _signals_beside(record.copy, first[2])) is not None:
+            self._hold_back(db, record, seq, back, signals)
+            refused = {name: one for name, one in refused.items() if name not in back}
+            held = [name for name in held if name not in back]
         for name, (_, _, reason, rule) in refused.items():
             db.execute(
                 "UPDATE delivery SET state = 'cancelled', next_at = NULL, code = ?, message = ?, changed_at = ? "
@@ -282,7 +287,9 @@ class Log:
             (now, seq, AWAITING_COPY),
         )
 
-    def _hold_back(self, db: Connection, record: Record, seq: int, refused: Mapping[str, Sequence[str]]) -> None:
+    def _hold_back(
+        self, db: Connection, record: Record, seq: int, refused: Mapping[str, Sequence[str]], signals: str
+    ) -> None:
         """Skip an event for want of consent, as if its first copy had been: the visitor's answer may still bring it."""
         now = self._clock()
         data, source, received_at, salt = db.execute(
@@ -296,7 +303,7 @@ class Log:
             first["policy"] = ""
         both, salt = msgspec.json.encode(first).decode(), salt or ledger.salts(1)[0]
         db.execute("UPDATE event SET decision = ?, salt = ? WHERE seq = ?", (self._decision(db, both), salt, seq))
-        ruling = ledger.ruling(source, ledger.signals_of(record.ruling), both)
+        ruling = ledger.ruling(source, signals, both)
         self._ledger.write(db, REOPENED, now, [_entry(seq, record, salt, ruling, received_at)], [ruling])
         db.executemany(
             "DELETE FROM delivery WHERE seq = ? AND lane = (SELECT id FROM lane WHERE instance = ?)",
@@ -415,6 +422,13 @@ def _counts_beside(copy: Copy, payload: bytes | None) -> bool:
         return payload is None or copy.counts_beside(payload)
     except (Unopened, msgspec.DecodeError):
         return True
+
+
+def _signals_beside(copy: Copy, payload: bytes | None) -> str | None:
+    try:
+        return copy.signals_beside(payload) if payload is not None else None
+    except (Unopened, msgspec.DecodeError):
+        return None
 
 
 def _put_clear(db: Connection, seq: int, clear: bytes | None) -> None:

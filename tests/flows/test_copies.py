@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.ingest.draft import BrowserHints
+from gateway.insight import proof
 from gateway.insight.explain import Explainer
 
 if TYPE_CHECKING:
@@ -144,11 +145,14 @@ def test_a_default_stops_what_no_visitor_has_allowed(world: Callable[..., World]
     assert both.requests == []
     with both.outbox.reading() as db:
         (found,) = Explainer(both.settings).explain(db, "1")
+        assert proof.verify(db).faults == []
     assert {one.state for one in found.destinations.values()} == {"skipped"}
     both.post(page(consent={**YES, **region}), through="web", hints=BROWSER)  # they answer
     both.deliver()
     (meta,) = both.arrived["meta"]
-    assert meta["user_data"]["fbp"] == FBP
+    assert (meta["user_data"]["fbp"], len(meta["user_data"]["em"])) == (FBP, 1)
+    with both.outbox.reading() as db:
+        assert proof.verify(db).faults == []
 
 
 def test_a_copy_without_any_signal_adds_only_what_is_nobodys(world: Callable[..., World]) -> None:
