@@ -78,7 +78,7 @@ class Copy(Protocol):
         """Whether what it says of consent holds for the stored first copy. Raises `Unopened`."""
 
     def signals_beside(self, payload: bytes) -> str:
-        """As JSON, the signals of a stored first copy that says nothing, and what this one denies. Raises `Unopened`."""
+        """As JSON, the signals of a stored first copy that says nothing, and what this denies. Raises `Unopened`."""
 
     def agrees(self, payload: bytes, *, or_silent: bool = False) -> bool:
         """Whether the stored first copy says the same of consent; `or_silent`: or nothing. Raises `Unopened`."""
