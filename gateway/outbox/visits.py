@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Rows deleted in one step.
 STEP = 2_000
+#: Rows that go together at most. More have an id that many share (`guest`), or one person's countless orders: what is
+#: new stands by itself then, so that no event costs more than this.
+MOST_LINKED = 128
 
 
 def any_there(db: Connection) -> bool:
@@ -39,40 +42,63 @@ def find(db: Connection, keys: Iterable[Key], now: float) -> list[tuple[str, byt
 
 def remember(db: Connection, visit: Visit) -> None:
     """Write down what an event adds, under each of its keys; what it says of consent, under every id of the visitor."""
-    rows = [
-        db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
-        for key in visit.keys
-    ]
-    link = _one_link(db, [row[1] for row in rows if row is not None])
+    rows = _rows(db, visit)
+    linked = list(dict.fromkeys(row[1] for row in rows if row is not None))
+    link, merged = _one_link(db, linked)
+    links = {link, *linked} - merged
     if visit.spreads:
-        _spread(db, visit, link)
-        rows = [
-            db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
-            for key in visit.keys
-        ]
+        for one in links:
+            if one == link or visit.says_no:  # a yes is not for others whom one id stands for as well
+                _spread(db, visit, one)
+    if visit.spreads or merged:
+        rows = _rows(db, visit)
     for key, row in zip(visit.keys, rows, strict=True):
-        stored = row[0] if row is not None else None
+        stored, mine = row if row is not None else (None, link)
         data = visit.after(key.kind, stored)
         if data is None or data is stored:
             continue
         db.execute(
             "INSERT INTO visit (who, scope, link, expires_at, data) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (who, scope) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at, "
-            "data = excluded.data",
-            (key.who, key.scope, link, visit.expires_at(key.kind), data),
+            "ON CONFLICT (who, scope) DO UPDATE SET expires_at = excluded.expires_at, data = excluded.data",
+            (key.who, key.scope, mine, visit.expires_at(key.kind), data),
         )
     if visit.people:
-        _belongs_to(db, visit, link)
+        for one in links:
+            _belongs_to(db, visit, one)
 
 
-def _one_link(db: Connection, links: Sequence[int]) -> int:
-    """The link of rows that belong together from now on: whoever is found by one of their ids is found by all."""
+def _rows(db: Connection, visit: Visit) -> list[tuple[bytes, int] | None]:
+    """(content, link) of each of a visit's keys; `None` where nothing is remembered."""
+    return [
+        db.execute("SELECT data, link FROM visit WHERE who = ? AND scope = ?", (key.who, key.scope)).fetchone()
+        for key in visit.keys
+    ]
+
+
+def _one_link(db: Connection, links: Sequence[int]) -> tuple[int, set[int]]:
+    """Bring together what belongs together from now on: whoever is found by one of their ids is found by all.
+
+    Returns the link of what is new, and those links that are no more.
+    """
     if not links:
-        return secrets.randbits(63)
-    for other in {*links} - {links[0]}:
-        db.execute("UPDATE visit SET link = ? WHERE link = ?", (links[0], other))
-        db.execute("UPDATE OR REPLACE visit_person SET link = ? WHERE link = ?", (links[0], other))
-    return links[0]
+        return secrets.randbits(63), set()
+    first, merged = links[0], set()
+    size = _size(db, first)
+    for other in links[1:]:
+        if size + (more := _size(db, other)) <= MOST_LINKED:
+            db.execute("UPDATE visit SET link = ? WHERE link = ?", (first, other))
+            db.execute("UPDATE OR REPLACE visit_person SET link = ? WHERE link = ?", (first, other))
+            size += more
+            merged.add(other)
+    return (first if size < MOST_LINKED else secrets.randbits(63)), merged
+
+
+def _size(db: Connection, link: int) -> int:
+    """How many rows have a link, as far as it matters."""
+    row = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM visit WHERE link = ? LIMIT ?)", (link, MOST_LINKED)
+    ).fetchone()
+    return int(row[0])
 
 
 def _spread(db: Connection, visit: Visit, link: int) -> None:

@@ -104,6 +104,15 @@ class Visit:
         """Whether it says something that holds under every id of the visitor: what they allow."""
         return self.forget_clicks or self.forget_everything or "consent" in self.told
 
+    @property
+    def says_no(self) -> bool:
+        """Whether it takes something back."""
+        return (
+            self.forget_clicks
+            or self.forget_everything
+            or ("consent" in self.told and refuses(self.told["consent"].value))
+        )
+
     def after(self, kind: str, stored: bytes | None) -> bytes | None:
         """A row's new content, which is `stored` itself where nothing is new; `None` when nothing is left."""
         before, told = opened(stored, self.keyring), self._told(kind)

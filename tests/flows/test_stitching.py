@@ -589,3 +589,33 @@ def test_an_answer_that_comes_with_a_copy_is_remembered(world: Callable[..., Wor
     shop.post(order("1", consent=DEFAULT), through="web", hints=ASKING)
     shop.post(order("1", consent={**YES, "region": "DE"}), through="web", hints=BROWSER)
     assert shop.post(refund("1"))[0]["destinations"]["google"] == "queued"
+
+
+def test_an_id_that_many_share_does_not_bring_all_of_them_together(shop: World) -> None:
+    count = 2 * visits.MOST_LINKED
+    for at in range(0, count, 40):
+        guests = [
+            {
+                "event_name": "PageView",
+                "event_id": f"g{number}",
+                "event_source_url": f"https://shop.example/?gclid=made-up-{number:03}x",
+                "consent": {**YES, "region": "DE"},
+                "user_data": {"external_id": "guest", "email": f"p{number}@example.com"},
+            }
+            for number in range(at, at + 40)
+        ]
+        shop.post(*guests, through="web", hints=BROWSER)
+    with shop.outbox.reading() as db:
+        together = [row[0] for row in db.execute("SELECT count(*) FROM visit GROUP BY link")]
+    assert max(together) <= visits.MOST_LINKED
+    assert len(together) > count / 2
+    # each is still found by their own id, alone
+    last = order("1", cart=None, user_data={"email": f"p{count - 2}@example.com"})
+    assert shop.post(last)[0]["destinations"]["google"] == "queued"
+    assert stored(shop, "1")["user_data"]["gclid"] == f"made-up-{count - 2}x"
+    # and erased, by whatever holds something of theirs: who shares an id is forgotten as well
+    found = person(shop.outbox.key, {"email": f"p{count - 1}@example.com"})
+    anyio.run(lambda: erase(shop.outbox, found.pseudonyms, time.time()))
+    with shop.outbox.reading() as db:
+        kept = b"".join(row[0] for row in db.execute("SELECT data FROM visit"))
+    assert f"made-up-{count - 1}x".encode() not in kept
