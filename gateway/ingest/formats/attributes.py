@@ -86,7 +86,7 @@ def _consent(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             found[name] = found.get(name, False) or _word(value) not in NO
         elif name in UNREADABLE and not isinstance(value, str | None):
             found[name] = "unreadable"
-        elif name in STRINGS and isinstance(value, str) and value.strip():
+        elif name in STRINGS and isinstance(value, str) and value.strip() and found.get(name) != "unreadable":
             found[name] = value.strip()
     return _readable(found)
 

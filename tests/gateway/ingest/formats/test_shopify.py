@@ -233,8 +233,10 @@ def test_a_mere_yes_says_nothing(value):
 @pytest.mark.parametrize("name", ["tcf", "gpp", "additional_consent"])
 def test_a_string_that_is_none_cannot_be_read(name):
     said = json.dumps({name: {"string": "CP"}})
-    found = event("orders/paid", shopify_order(note_attributes=[{"name": "consent", "value": said}]))
-    assert found["consent"] == {name: "unreadable"}
+    attributes = [{"name": "consent", "value": said}, {"name": name, "value": "CP"}]
+    for several in (attributes[:1], attributes):
+        found = event("orders/paid", shopify_order(note_attributes=several))
+        assert found["consent"] == {name: "unreadable"}
 
 
 def test_a_refund_gives_back_what_the_payments_did():
